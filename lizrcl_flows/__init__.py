@@ -1,0 +1,1 @@
+"""Database-backed active learning of NEP force fields."""
