@@ -1,10 +1,11 @@
 """Unit annotations and the few conversion factors that the edges need.
 
-Inside the package quantities are in eV, A, fs, K and e (ASE's units except for time, which is fs). Pressure appears in GPa
-only in campaign files and in GPUMD's files.
+Inside the package quantities are in eV, A, fs, K and e (ASE's units except for time, which is fs). Pressure appears
+in GPa only in campaign files and in GPUMD's files.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 GPA_PER_EV_A3 = 160.21766208
 """GPa in one eV/A^3 (CODATA 2014, the value ASE and GPUMD use)."""
@@ -25,21 +26,7 @@ class Unit:
 
     symbol: str
 
-
-@dataclass(frozen=True)
-class ArraySpec:
-    """What an array field holds.
-
-    Parameters
-    ----------
-    dtype
-        NumPy dtype string, always little-endian (``"<f8"``, ``"u1"``).
-    shape
-        One entry per axis: an int, the name of an integer field of the same document, or ``None`` (any length).
-    unit
-        Unit of the numbers; ``"1"`` where they have none.
-    """
-
-    dtype: str
-    shape: tuple[int | str | None, ...]
-    unit: str
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        """Put the unit into exported JSON schemas (pydantic's hook; no import of pydantic is needed)."""
+        schema: dict[str, Any] = handler(core_schema)
+        return {**schema, "unit": self.symbol}

@@ -1,0 +1,1 @@
+"""Where documents live: MongoDB collections, files, lineage, audit and the embedded server."""

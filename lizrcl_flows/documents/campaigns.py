@@ -1,0 +1,86 @@
+"""Campaigns and their generations: what was asked for, and what one turn of the loop did."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from lizrcl_flows.documents.base import Document, Record
+from lizrcl_flows.documents.quantities import CoreHours, Count, Force, Fraction, Index, Number, Seconds
+from lizrcl_flows.documents.spec import CampaignSpec
+
+CampaignState = Literal["new", "running", "paused", "converged", "out_of_budget", "at_limit", "stalled", "complete"]
+GenerationState = Literal["running", "closed", "converged", "stalled", "promoted", "rolled_back"]
+
+
+class Campaign(Document):
+    """The campaign file as validated. Its state is what the events say."""
+
+    prefix: ClassVar[str] = "cam"
+    collection: ClassVar[str] = "campaigns"
+    identity: ClassVar[tuple[str, ...]] = ("spec",)
+    projections: ClassVar[tuple[str, ...]] = ("state", "labels_spent", "core_hours_spent")
+
+    name: str
+    spec: CampaignSpec
+    state: CampaignState = "new"
+    labels_spent: Count = Field(default=0, description="labels asked for so far, failed ones included")
+    core_hours_spent: CoreHours = 0.0
+
+
+class RejectionCount(Record):
+    """How many frames one reason removed."""
+
+    reason: str
+    count: Count
+
+
+class ConvergenceEvidence(Record):
+    """What the decision to go on or to stop rests on."""
+
+    n_frames_in_target: Count = Field(description="explored frames within the target temperatures and pressures")
+    fraction_above_eps_lo: Fraction | None = Field(description="of those; none where no frame was in the target")
+    met: bool
+    missing: str = Field(default="", description="what is missing, in words")
+
+
+class PhaseTiming(Record):
+    """Time that one stage of a generation took, summed over its jobs."""
+
+    stage: str
+    wall_s: Seconds
+    core_hours: CoreHours
+
+
+class Generation(Document):
+    """One turn of the loop, written when it is closed.
+
+    Its id is known before: it names campaign and index, so that the turn is submitted, closed and counted once.
+    """
+
+    prefix: ClassVar[str] = "gen"
+    collection: ClassVar[str] = "generations"
+    identity: ClassVar[tuple[str, ...]] = ("campaign_id", "index")
+    projections: ClassVar[tuple[str, ...]] = ("state",)
+
+    campaign_id: str
+    index: Index
+    state: GenerationState = "closed"
+    n_trajectories: Count = 0
+    n_explored: Count = Field(default=0, description="frames that the committee judged")
+    n_accurate: Count = Field(default=0, description="frames with eps < eps_lo")
+    n_candidates: Count = Field(default=0, description="frames that passed every filter")
+    n_rejected: tuple[RejectionCount, ...] = ()
+    n_selected: Count = 0
+    n_labelled: Count = 0
+    n_failed: Count = 0
+    eps_max: Force | None = Field(default=None, description="largest finite eps of the explored frames")
+    eps_median: Force | None = None
+    selection_radii: tuple[Number, ...] = Field(default=(), description="descriptor distance of each pick")
+    dataset: str | None = Field(default=None, description="training set after this generation")
+    committee_before: str | None = None
+    committee_after: str | None = None
+    evaluation_before: str | None = None
+    evaluation_after: str | None = None
+    convergence: ConvergenceEvidence | None = None
+    stalled_reason: str = ""
+    timings: tuple[PhaseTiming, ...] = ()

@@ -1,0 +1,133 @@
+"""Molecular-dynamics runs and the transport coefficients measured in them."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, JsonValue
+
+from lizrcl_flows.documents.arrays import Array, ArraySpec
+from lizrcl_flows.documents.base import Document, FileRef, Record
+from lizrcl_flows.documents.quantities import (
+    AreaA2,
+    CoreHours,
+    Count,
+    Diffusivity,
+    Energy,
+    EnergyPerAtom,
+    Force,
+    Index,
+    Number,
+    Pressure,
+    Seconds,
+    Seed,
+    Temperature,
+    TimeFs,
+    Volume,
+)
+from lizrcl_flows.units import Unit
+
+Lags = Annotated[Array, ArraySpec("<f8", ("n_lags",), "ps")]
+Msd = Annotated[Array, ArraySpec("<f8", ("n_lags",), "A^2")]
+
+
+class ThermoSummary(Record):
+    """Means over the run (second half)."""
+
+    temperature_k: Temperature | None = None
+    temperature_std_k: Temperature | None = None
+    pressure_gpa: Pressure | None = None
+    volume_a3: Volume | None = None
+    potential_energy: Energy | None = None
+    energy_drift: EnergyPerAtom | None = Field(default=None, description="change of the total energy over the run")
+
+
+class Health(Record):
+    """Whether the run can be trusted."""
+
+    status: Literal["ok", "blown_up", "failed"]
+    reason: str = ""
+    last_step: Count | None = None
+
+
+class Trajectory(Document):
+    """One molecular-dynamics run."""
+
+    prefix: ClassVar[str] = "tra"
+    collection: ClassVar[str] = "trajectories"
+    identity: ClassVar[tuple[str, ...]] = (
+        "purpose",
+        "structure",
+        "committee",
+        "supercell",
+        "ensemble",
+        "temperature_k",
+        "pressure_gpa",
+        "steps",
+        "equilibration_steps",
+        "time_step_fs",
+        "sample_every",
+        "seed",
+        "engine",
+        "campaign",
+        "generation",
+    )
+
+    purpose: Literal["exploration", "production"]
+    structure: str
+    committee: str = Field(description="its first member drives the run")
+    supercell: tuple[Count, Count, Count] = (1, 1, 1)
+    n_atoms: Count
+    formula: str
+    phase: str | None = None
+    region: str | None = None
+    ensemble: Literal["nve", "nvt", "npt"]
+    temperature_k: Temperature
+    pressure_gpa: Pressure | None = None
+    steps: Count
+    equilibration_steps: Count = 0
+    time_step_fs: TimeFs
+    sample_every: Count = Field(description="steps between stored frames")
+    seed: Seed
+    engine: str
+    n_frames: Count = Field(description="whole frames in the stored trajectory")
+    thermo: ThermoSummary = ThermoSummary()
+    health: Health
+    files: tuple[FileRef, ...] = ()
+    wall_s: Seconds = 0.0
+    core_hours: CoreHours = 0.0
+
+
+class Transport(Document):
+    """A transport coefficient with its uncertainty, its definition and the runs it comes from.
+
+    `status` says whether the number means anything: a run that is too short to show diffusion has an upper bound and a
+    reason instead of a coefficient.
+    """
+
+    prefix: ClassVar[str] = "tsp"
+    collection: ClassVar[str] = "transports"
+    identity: ClassVar[tuple[str, ...]] = ("kind", "trajectories", "species", "protocol", "parameters")
+
+    kind: Literal["diffusion"] = "diffusion"
+    trajectories: tuple[str, ...]
+    species: str
+    protocol: str = Field(description="estimator: gls_blocks, or paper")
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    temperature_k: Temperature
+    phase: str | None = None
+    n_ions: Count
+    n_frames: Count
+    status: Literal["resolved", "not_resolved", "not_diffusive"]
+    reason: str = ""
+    diffusivity: Diffusivity | None = Field(default=None, description="tracer diffusion coefficient, three dimensions")
+    diffusivity_std: Diffusivity | None = Field(default=None, description="standard uncertainty")
+    msd_offset_a2: AreaA2 | None = Field(default=None, description="6 sigma^2 of the cage vibration")
+    chi2_per_dof: Number | None = None
+    n_hops_estimate: Number | None = None
+    n_lags: Count
+    lag_ps: Lags
+    msd_a2: Msd
+    force_deviation_max: Force | None = Field(default=None, description="largest eps of the committee along the run")
+    frames_over_eps_lo: Annotated[float, Unit("1")] | None = Field(
+        default=None, description="share of checked frames outside the trained domain"
+    )
+    n_checked: Index = 0

@@ -1,0 +1,182 @@
+"""The campaign file as validated: what a user may set, with its units, bounds and defaults.
+
+A campaign file names a system and overrides what it wants; the system file holds the rest. Both end up here.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from lizrcl_flows.documents.base import Record
+from lizrcl_flows.documents.quantities import (
+    CoreHours,
+    Count,
+    Force,
+    Fraction,
+    Length,
+    Number,
+    Pressure,
+    Seed,
+    Temperature,
+    TimeFs,
+)
+from lizrcl_flows.units import Unit
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Positive = Annotated[int, Field(ge=1), Unit("1")]
+Symbol = Annotated[str, Field(pattern="^[A-Z][a-z]?$")]
+
+
+class PhaseSpec(Record):
+    """One starting structure: a bundled crystal or a file of the user's, and the supercell that is used."""
+
+    name: Name = Field(description="phase name stored with every structure that descends from it")
+    structure: str = Field(description="name of a bundled structure, or path of a CIF/POSCAR/extended-XYZ file")
+    supercell: tuple[Positive, Positive, Positive] = (1, 1, 1)
+    region: Literal["bulk", "interface"] = "bulk"
+
+
+class InitialSpec(Record):
+    """Generation 0: randomly strained and rattled copies of every phase."""
+
+    n_structures: Positive = Field(description="perturbed structures to label for training, over all phases")
+    n_holdout: Count = Field(description="further ones that are labelled and never trained on")
+    strain_min: Fraction = 0.01
+    strain_max: Fraction = 0.05
+    rattle_a: Annotated[tuple[float, float], Unit("A")] = Field(
+        default=(0.05, 0.15), description="range of the standard deviation of the Gaussian displacements"
+    )
+
+
+class LevelSpec(Record):
+    """The level of theory of the labels and the engine that computes them."""
+
+    engine: Literal["ase", "vasp", "cp2k"] = "ase"
+    calculator: str = Field(default="", description="engine ase: import path of the calculator class, module:Class")
+    parameters: dict[str, JsonValue] = Field(default_factory=dict, description="keyword arguments of the calculator")
+    note: str = Field(default="", description="what this level is good for, printed with its results")
+    max_attempts: Positive = 2
+    batch_size: Positive = Field(default=4, description="labels in one job")
+
+
+class TrainingSpec(Record):
+    """Committee of NEP models; every hyper-parameter is written to nep.in explicitly."""
+
+    engine: Literal["nep"] = "nep"
+    committee_size: Annotated[int, Field(ge=2, le=16), Unit("1")] = 4
+    cutoff_radial_a: Length = 6.0
+    cutoff_angular_a: Length = 5.0
+    n_max: tuple[Count, Count] = (8, 8)
+    basis_size: tuple[Count, Count] = (12, 12)
+    l_max: tuple[Count, Count, Count] = (4, 2, 0)
+    neurons: Positive = 50
+    zbl_a: Length | None = Field(default=None, description="outer cutoff of the ZBL repulsion; none where absent")
+    lambda_e: Number = 1.0
+    lambda_f: Number = 1.0
+    lambda_v: Number = 0.1
+    lambda_1: Number = 0.0
+    lambda_2: Number = 0.0
+    batch: Positive = 1000
+    steps: Positive = Field(default=100000, description="`generation` of nep.in")
+    bagging: Annotated[float, Field(gt=0, le=1), Unit("1")] = Field(
+        default=1.0, description="fraction of the training set that each member sees"
+    )
+
+
+class ConditionSpec(Record):
+    """One thermodynamic state that exploration visits."""
+
+    ensemble: Literal["nvt", "npt"]
+    temperature_k: Temperature
+    pressure_gpa: Pressure = 0.0
+
+
+class ExplorationSpec(Record):
+    """Molecular dynamics with the committee in search of structures it does not know."""
+
+    engine: Literal["gpumd"] = "gpumd"
+    conditions: tuple[ConditionSpec, ...] = Field(min_length=1)
+    steps: Positive = 100000
+    time_step_fs: Annotated[float, Field(gt=0), Unit("fs")] = 1.0
+    sample_every: Positive = Field(default=100, description="steps between frames that are judged")
+    runs_per_phase: Positive = Field(default=1, description="runs per phase and generation, spread over the conditions")
+
+
+class ScreeningSpec(Record):
+    """Which explored frames are candidates."""
+
+    eps_lo: Force = 0.3
+    eps_hi: Force = 3.0
+    geometry_factor: Annotated[float, Field(ge=0), Unit("1")] = 0.7
+    decorrelation_fs: TimeFs = 50.0
+
+
+class SelectionSpec(Record):
+    """Which candidates are labelled."""
+
+    engine: Literal["farthest_point", "random"] = "farthest_point"
+    n_structures: Positive
+
+
+class ConvergenceSpec(Record):
+    """When the campaign has learnt what it came for."""
+
+    temperature_max_k: Temperature = 1000.0
+    pressure_max_gpa: Pressure = 0.1
+    fraction_above_eps_lo: Fraction = 0.0
+    n_generations: Positive = Field(default=2, description="generations in a row that must meet it")
+
+
+class ProductionSpec(Record):
+    """A production run with the final committee and what is measured in it."""
+
+    phase: Name
+    supercell: tuple[Positive, Positive, Positive] = Field(default=(1, 1, 1), description="of the phase's own cell")
+    temperature_k: Temperature
+    pressure_gpa: Pressure = 1e-4
+    ensemble: Literal["nvt", "npt"] = "npt"
+    equilibration_steps: Count = 10000
+    steps: Positive
+    time_step_fs: Annotated[float, Field(gt=0), Unit("fs")] = 1.0
+    sample_every: Positive = 100
+    diffusing_species: Symbol = "Li"
+
+
+class BudgetSpec(Record):
+    """What a campaign may spend; never exceeded."""
+
+    labels: Positive | None = None
+    core_hours: CoreHours | None = None
+
+
+class CampaignSpec(Record):
+    """A complete campaign: the system's defaults with the user's choices on top."""
+
+    name: Name
+    system: Name
+    description: str = ""
+    elements: tuple[Symbol, ...] = Field(min_length=1, description="species in the order of the NEP header")
+    seed: Seed = 0
+    max_generations: Positive = 25
+    phases: tuple[PhaseSpec, ...] = Field(min_length=1)
+    initial: InitialSpec
+    labelling: LevelSpec
+    training: TrainingSpec
+    exploration: ExplorationSpec
+    screening: ScreeningSpec = ScreeningSpec()
+    selection: SelectionSpec
+    convergence: ConvergenceSpec = ConvergenceSpec()
+    production: tuple[ProductionSpec, ...] = ()
+    budget: BudgetSpec = BudgetSpec()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "CampaignSpec":
+        phases = [phase.name for phase in self.phases]
+        if len(set(phases)) != len(phases):
+            raise ValueError(f"phases: the name of a phase stands twice in {phases}")
+        for run in self.production:
+            if run.phase not in phases:
+                raise ValueError(f"production: phase '{run.phase}' is none of {phases}")
+        if self.screening.eps_hi <= self.screening.eps_lo:
+            raise ValueError("screening: eps_hi must be larger than eps_lo")
+        return self

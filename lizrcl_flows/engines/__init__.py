@@ -1,0 +1,1 @@
+"""Who does the work: engine families for labelling, training, dynamics and selection."""

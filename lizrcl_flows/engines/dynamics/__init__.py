@@ -1,0 +1,1 @@
+"""Dynamics engines: one molecular-dynamics run."""

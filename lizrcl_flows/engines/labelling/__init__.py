@@ -1,0 +1,1 @@
+"""Labelling engines: energy, forces and stress of one structure at one level of theory."""

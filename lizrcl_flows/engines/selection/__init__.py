@@ -1,0 +1,1 @@
+"""Selection engines: which candidates are worth a label."""

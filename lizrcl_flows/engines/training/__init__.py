@@ -1,0 +1,1 @@
+"""Training engines: one committee member from a data set."""

@@ -1,0 +1,1 @@
+"""In which order: makers that compose jobs."""

@@ -1,0 +1,1 @@
+"""When it runs: small jobflow jobs that read by id, call science or an engine, and write a document."""

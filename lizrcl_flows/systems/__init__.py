@@ -1,0 +1,1 @@
+"""Material systems shipped with the package and the reader of campaign files."""
