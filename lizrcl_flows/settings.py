@@ -43,10 +43,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the signature is pydantic-settings'
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read keyword arguments, then the environment, then the TOML file."""
-        chosen = [sources["init_settings"], sources["env_settings"]]
+        chosen: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
         config_file = os.environ.get("LIZRCL_CONFIG_FILE")
         if config_file:
             if not Path(config_file).is_file():
@@ -63,7 +68,7 @@ class Settings(BaseSettings):
         return self.nep_command or _gpu_program("nep") or "lizrcl-nep"
 
     def resolved_gpumd_command(self) -> str:
-        """Return the dynamics command: as set, GPUMD's ``gpumd`` where it and a GPU are there, else ``lizrcl-gpumd``."""
+        """Return the dynamics command: as set, GPUMD's ``gpumd`` where it and a GPU are, else ``lizrcl-gpumd``."""
         return self.gpumd_command or _gpu_program("gpumd") or "lizrcl-gpumd"
 
 
@@ -81,7 +86,8 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"setting {name} (environment variable LIZRCL_{name.upper()}): {first['input']!r} is not accepted: {first['msg']}"
+            f"setting {name} (environment variable LIZRCL_{name.upper()}): {first['input']!r} is not accepted: "
+            f"{first['msg']}"
         ) from error
 
 

@@ -1,0 +1,75 @@
+"""What every dynamics engine offers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from lizrcl_flows.documents import Health, Structure, ThermoSummary
+
+
+@dataclass(frozen=True)
+class DynamicsRequest:
+    """One molecular-dynamics run.
+
+    Attributes
+    ----------
+    potentials
+        nep.txt files of the committee, the driving member first.
+    pressure_gpa
+        Pressure (GPa) of an NPT run; none otherwise.
+    steps, equilibration_steps
+        Production steps that are sampled, after equilibration steps that are not.
+    sample_every
+        Steps between stored frames.
+    """
+
+    structure: Structure
+    potentials: Sequence[Path]
+    elements: tuple[str, ...]
+    ensemble: Literal["nve", "nvt", "npt"]
+    temperature_k: float
+    pressure_gpa: float | None
+    steps: int
+    equilibration_steps: int
+    time_step_fs: float
+    sample_every: int
+    seed: int
+    supercell: tuple[int, int, int] = (1, 1, 1)
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class DynamicsResult:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    trajectory
+        Extended XYZ with every whole sampled frame; unwrapped positions stand beside the wrapped ones where the engine
+        writes them.
+    """
+
+    trajectory: Path
+    n_frames: int
+    thermo: ThermoSummary
+    health: Health
+    version: str
+    executable: str
+    wall_s: float
+    core_hours: float
+    files: tuple[Path, ...] = field(default=())
+
+
+class Dynamics(Protocol):
+    """Run molecular dynamics with a committee's first member. A plain dataclass with ``as_dict``/``from_dict``."""
+
+    def run(self, request: DynamicsRequest, directory: Path) -> DynamicsResult:
+        """Run in a fresh directory. A run that blows up is a result with its health; its frames before are kept.
+
+        Raises
+        ------
+        EngineError
+            If the program cannot run at all (missing, refused its input).
+        """
+        ...

@@ -1,0 +1,49 @@
+"""What every labelling engine offers."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from lizrcl_flows.documents import Level, Structure
+from lizrcl_flows.documents.arrays import Array
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """Outcome of one label: accepted with its numbers, or failed with its reason.
+
+    Attributes
+    ----------
+    energy
+        Total energy (eV).
+    forces
+        Forces (n_atoms, 3), eV/A, in the order of the structure that was sent.
+    stress
+        Stress (3, 3), eV/A^3, tension positive; none where the engine has none.
+    """
+
+    accepted: bool
+    reason: str = ""
+    energy: float | None = None
+    forces: Array | None = None
+    stress: Array | None = None
+    attempts: int = 1
+    wall_s: float = 0.0
+    core_hours: float = 0.0
+    executable: str = ""
+    files: tuple[Path, ...] = field(default=())
+
+
+class LabelEngine(Protocol):
+    """Energy, forces and stress of one structure at one level of theory.
+
+    An engine is a plain dataclass with monty's ``as_dict``/``from_dict``, so that it survives in a workflow file.
+    """
+
+    def level(self) -> Level:
+        """Return the level of theory as a document; equal settings give the equal id."""
+        ...
+
+    def label(self, structure: Structure, directory: Path) -> LabelResult:
+        """Compute one label in a directory of its own. A calculation that fails is a result, never an exception."""
+        ...
