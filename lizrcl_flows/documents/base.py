@@ -118,8 +118,21 @@ class Document(Record):
 
     def compute_id(self) -> str:
         """Return the id that the content of this document demands."""
-        content = {name: _plain(getattr(self, name)) for name in self.identity}
-        return f"{self.prefix}_{canonical_sha256({'kind': self.prefix, **content})[:ID_LENGTH]}"
+        return self.id_for(**{name: getattr(self, name) for name in self.identity})
+
+    @classmethod
+    def id_for(cls, **identity: Any) -> str:
+        """Return the id that a document with these identity fields will have, before its results are there.
+
+        Raises
+        ------
+        KeyError
+            If the fields are not exactly those of `identity`.
+        """
+        if set(identity) != set(cls.identity):
+            raise KeyError(f"{cls.__name__} is named by {cls.identity}, not by {tuple(identity)}")
+        content = {name: _plain(identity[name]) for name in cls.identity}
+        return f"{cls.prefix}_{canonical_sha256({'kind': cls.prefix, **content})[:ID_LENGTH]}"
 
     def compute_digest(self) -> str:
         """Return the SHA-256 of everything that may not change after the document is written."""

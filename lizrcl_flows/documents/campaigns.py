@@ -17,11 +17,12 @@ class Campaign(Document):
 
     prefix: ClassVar[str] = "cam"
     collection: ClassVar[str] = "campaigns"
-    identity: ClassVar[tuple[str, ...]] = ("spec",)
+    identity: ClassVar[tuple[str, ...]] = ("spec", "phases")
     projections: ClassVar[tuple[str, ...]] = ("state", "labels_spent", "core_hours_spent")
 
     name: str
     spec: CampaignSpec
+    phases: dict[str, str] = Field(description="structure id of each phase as it is explored, supercell included")
     state: CampaignState = "new"
     labels_spent: Count = Field(default=0, description="labels asked for so far, failed ones included")
     core_hours_spent: CoreHours = 0.0
