@@ -140,6 +140,11 @@ class Document(Record):
         names = [name for name in type(self).model_fields if name not in skipped]
         return canonical_sha256({name: _plain(getattr(self, name)) for name in names})
 
+    def revised(self, **changes: Any) -> Self:
+        """Return a new document with some fields changed and id and digest computed anew; only before it is written."""
+        content = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**content, **changes, "id": "", "digest": ""})
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Document) and self.id == other.id and self.digest == other.digest
 

@@ -1,1 +1,1 @@
-"""In which order: makers that compose jobs."""
+"""In which order: makers that compose jobs, and what a user does with campaigns."""

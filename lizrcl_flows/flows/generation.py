@@ -1,0 +1,96 @@
+"""One turn of the loop as a flow."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobflow import Flow, Maker
+
+from lizrcl_flows.documents import Campaign
+from lizrcl_flows.documents.spec import CampaignSpec
+from lizrcl_flows.engines.dynamics import make_dynamics
+from lizrcl_flows.engines.dynamics.base import Dynamics
+from lizrcl_flows.engines.labelling import make_labeller
+from lizrcl_flows.engines.labelling.base import LabelEngine
+from lizrcl_flows.engines.selection import make_selector
+from lizrcl_flows.engines.selection.base import Selector
+from lizrcl_flows.engines.training import make_trainer
+from lizrcl_flows.engines.training.base import Trainer
+from lizrcl_flows.jobs.closing import close_generation
+from lizrcl_flows.jobs.exploration import explore
+from lizrcl_flows.jobs.labelling import extend_dataset, label_structures, make_initial_structures
+from lizrcl_flows.jobs.routing import in_category
+from lizrcl_flows.jobs.screening import screen_and_select
+from lizrcl_flows.jobs.training import evaluate_fresh, evaluate_holdout, train_committee
+
+
+@dataclass
+class GenerationMaker(Maker):
+    """Explore with the committee, screen, select, label, extend the data set, train a new committee, evaluate, close.
+
+    Generation 0 has no committee yet: it labels strained and rattled copies of the phases, and a hold-out set that is
+    never trained on.
+
+    Parameters
+    ----------
+    labeller, trainer, dynamics, selector
+        The engines; any object that keeps the protocol of its family can stand here.
+    """
+
+    labeller: LabelEngine
+    trainer: Trainer
+    dynamics: Dynamics
+    selector: Selector
+    name: str = field(default="generation")
+
+    @classmethod
+    def from_spec(cls, spec: CampaignSpec) -> "GenerationMaker":
+        """Build the maker with the engines that the campaign file names."""
+        return cls(
+            labeller=make_labeller(spec.labelling),
+            trainer=make_trainer(spec.training),
+            dynamics=make_dynamics(spec.exploration),
+            selector=make_selector(spec.selection),
+        )
+
+    def make(self, campaign: Campaign, index: int, closing_maker: Any) -> Flow:
+        """Return the flow of generation `index`; `closing_maker` builds the turn after it."""
+        here = (campaign.id, index)
+        if index == 0:
+            first = in_category(make_initial_structures(campaign.id), "cpu", "make structures")
+            holdout_jobs, holdout = self._label(here, first.output["holdout"], "holdout")
+            steps, chosen, explored = [first, *holdout_jobs], first.output["train"], None
+        else:
+            runs = self._explore(campaign, index)
+            select = in_category(
+                screen_and_select(*here, [run.output for run in runs], self.selector), "cpu", "screen and select"
+            )
+            steps, chosen, explored, holdout = [*runs, select], select.output["structures"], select.output, None
+        label_jobs, labelled = self._label(here, chosen, "train")
+        fresh = in_category(evaluate_fresh(*here, labelled["added"]), "cpu", "evaluate fresh labels")
+        train = in_category(train_committee(*here, labelled["dataset"], self.trainer), "cpu", "submit training")
+        evaluate = in_category(
+            evaluate_holdout(*here, train.output, holdout["dataset"] if holdout else None), "cpu", "evaluate hold-out"
+        )
+        close = in_category(
+            close_generation(*here, explored, labelled, closing_maker, [fresh.output, evaluate.output]),
+            "cpu",
+            "close generation",
+        )
+        return Flow([*steps, *label_jobs, fresh, train, evaluate, close], name=f"{campaign.name} generation {index}")
+
+    def _explore(self, campaign: Campaign, index: int) -> list[Any]:
+        return [
+            in_category(
+                explore(campaign.id, index, phase.name, run, self.dynamics), "gpu", f"explore {phase.name} {run}"
+            )
+            for phase in campaign.spec.phases
+            for run in range(campaign.spec.exploration.runs_per_phase)
+        ]
+
+    def _label(self, here: tuple[str, int], structures: Any, split: str) -> tuple[list[Any], Any]:
+        """Label structures and collect the accepted ones into a data set."""
+        label = in_category(label_structures(*here, structures, split, self.labeller), "cpu", f"submit labels {split}")
+        collect = in_category(
+            extend_dataset(*here, label.output, split, self.labeller), "cpu", f"extend data set {split}"
+        )
+        return [label, collect], collect.output

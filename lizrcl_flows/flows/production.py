@@ -1,0 +1,48 @@
+"""Production: long runs with the final committee, and what is measured in them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobflow import Flow, Maker
+
+from lizrcl_flows.documents import Campaign
+from lizrcl_flows.documents.spec import CampaignSpec
+from lizrcl_flows.engines.dynamics import make_dynamics
+from lizrcl_flows.engines.dynamics.base import Dynamics
+from lizrcl_flows.jobs.closing import close_production
+from lizrcl_flows.jobs.exploration import produce
+from lizrcl_flows.jobs.routing import in_category
+from lizrcl_flows.jobs.transport import measure_diffusion
+
+
+@dataclass
+class ProductionMaker(Maker):
+    """Run each production trajectory that the campaign names and measure the diffusion of its ion.
+
+    Parameters
+    ----------
+    dynamics
+        The engine; any object that keeps the protocol of `lizrcl_flows.engines.dynamics.base.Dynamics`.
+    """
+
+    dynamics: Dynamics
+    name: str = field(default="production")
+
+    @classmethod
+    def from_spec(cls, spec: CampaignSpec) -> "ProductionMaker":
+        """Build the maker with the engine that the campaign file names."""
+        return cls(dynamics=make_dynamics(spec.exploration))
+
+    def make(self, campaign: Campaign, closing_maker: Any) -> Flow:
+        """Return the flow of all production runs of a campaign."""
+        jobs, measured = [], []
+        for number, run in enumerate(campaign.spec.production):
+            place = f"{run.phase} {run.temperature_k:g} K"
+            md = in_category(produce(campaign.id, number, self.dynamics), "gpu", f"produce {place}")
+            diffusion = in_category(
+                measure_diffusion(campaign.id, md.output, run.diffusing_species), "cpu", f"diffusion {place}"
+            )
+            jobs.extend([md, diffusion])
+            measured.append(diffusion.output)
+        close = in_category(close_production(campaign.id, measured, closing_maker), "cpu", "close production")
+        return Flow([*jobs, close], name=f"{campaign.name} production")

@@ -1,0 +1,133 @@
+"""The last jobs of a turn: write down what the generation did, and send the next one on its way."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobflow import job
+
+from lizrcl_flows.archive import Archive
+from lizrcl_flows.documents import (
+    Campaign,
+    ConvergenceEvidence,
+    Evaluation,
+    Generation,
+    Label,
+    Model,
+    PhaseTiming,
+    RejectionCount,
+    Trajectory,
+)
+from lizrcl_flows.jobs.context import open_archive, provenance
+from lizrcl_flows.jobs.submitters import FireWorksSubmitter
+from lizrcl_flows.jobs.training import committee_of
+from lizrcl_flows.jobs.turns import PRODUCTION, AdvanceReport, TurnMaker, advance, turn_id
+
+COUNTS = ("n_trajectories", "n_explored", "n_accurate", "n_candidates", "n_selected", "eps_max", "eps_median")
+
+
+@job
+def close_generation(
+    campaign_id: str,
+    index: int,
+    explored: dict[str, Any] | None,
+    labelled: dict[str, Any],
+    maker: TurnMaker,
+    evaluations: list[str | None],
+) -> dict[str, Any]:
+    """Write the generation's document and submit the next turn, each exactly once."""
+    with open_archive() as archive:
+        campaign = archive.get(Campaign, campaign_id)
+        generation_id = turn_id(campaign_id, index)
+        if not archive.exists(Generation, generation_id):
+            generation = _generation(archive, campaign, index, explored or {}, labelled or {})
+            known = [*generation.parents, *(name for name in evaluations if name)]
+            archive.put(generation.revised(parents=tuple(dict.fromkeys(known))))
+            state = "stalled" if archive.get(Generation, generation_id).stalled_reason else "closed"
+            archive.record_event(generation_id, "state", field="state", value=state, who="close_generation")
+        archive.mark(generation_id, "closed")
+        return _go_on(archive, campaign_id, maker)
+
+
+@job
+def close_production(campaign_id: str, transports: list[list[str]], maker: TurnMaker) -> dict[str, Any]:
+    """Mark production as done; the campaign is complete."""
+    with open_archive() as archive:
+        archive.mark(turn_id(campaign_id, PRODUCTION), "closed", transports=[t for group in transports for t in group])
+        return _go_on(archive, campaign_id, maker)
+
+
+def _go_on(archive: Archive, campaign_id: str, maker: TurnMaker) -> dict[str, Any]:
+    """Submit what comes next where FireWorks runs us; on one machine the loop outside does it."""
+    by_fireworks = getattr(maker, "manager", "fireworks") == "fireworks"
+    submitter = FireWorksSubmitter(archive.uri, archive.database_name) if by_fireworks else None
+    report: AdvanceReport = advance(archive, campaign_id, maker, submitter)
+    return {"state": report.state, "turn": report.turn, "sentence": report.sentence}
+
+
+def _generation(
+    archive: Archive, campaign: Campaign, index: int, explored: Mapping[str, Any], labelled: Mapping[str, Any]
+) -> Generation:
+    before, after = _committees(archive, campaign, index)
+    evaluation_before = _holdout(archive, before)
+    evaluation_after = _holdout(archive, after)
+    evidence = explored.get("convergence")
+    counts = {name: explored[name] for name in COUNTS if explored.get(name) is not None}
+    documents = (before, after, labelled.get("dataset"), evaluation_before, evaluation_after)
+    return Generation(
+        campaign=campaign.name,
+        generation=index,
+        campaign_id=campaign.id,
+        index=index,
+        n_rejected=tuple(RejectionCount.from_dict(count) for count in explored.get("n_rejected", ())),
+        selection_radii=tuple(explored.get("selection_radii", ())),
+        n_labelled=labelled.get("n_labelled", 0),
+        n_failed=labelled.get("n_failed", 0),
+        dataset=labelled.get("dataset"),
+        committee_before=before,
+        committee_after=after,
+        evaluation_before=evaluation_before,
+        evaluation_after=evaluation_after,
+        convergence=ConvergenceEvidence.from_dict(evidence) if evidence else None,
+        stalled_reason=_stalled(index, counts, labelled, after),
+        timings=_timings(archive, campaign.name, index),
+        parents=tuple(dict.fromkeys([campaign.id, *(name for name in documents if name)])),
+        provenance=provenance(),
+        **counts,
+    )
+
+
+def _committees(archive: Archive, campaign: Campaign, index: int) -> tuple[str | None, str | None]:
+    """Return the committee that explored and the one that the generation ends with."""
+    before = committee_of(archive, campaign.name, up_to=index - 1) if index else None
+    after = committee_of(archive, campaign.name, up_to=index)
+    return before.id if before else None, after.id if after else None
+
+
+def _holdout(archive: Archive, committee: str | None) -> str | None:
+    found = archive.find(Evaluation, {"committee": committee, "kind": "holdout"}, limit=1) if committee else ()
+    return next((evaluation.id for evaluation in found), None)
+
+
+def _stalled(index: int, counts: Mapping[str, Any], labelled: Mapping[str, Any], committee: str | None) -> str:
+    """Return why the loop cannot go on, or nothing."""
+    asked = labelled.get("n_labelled", 0) + labelled.get("n_failed", 0)
+    if asked and not labelled.get("n_labelled"):
+        reasons = "; ".join(labelled.get("reasons", ())) or "no reason was given"
+        return f"none of the {asked} labels of generation {index} was accepted: {reasons}"
+    if committee is None:
+        return f"generation {index} ended without a committee"
+    if index and not counts.get("n_explored"):
+        return f"generation {index} explored no frame: every run failed before its first sample"
+    return ""
+
+
+def _timings(archive: Archive, campaign: str, index: int) -> tuple[PhaseTiming, ...]:
+    stages = (("label", Label), ("train", Model), ("explore", Trajectory))
+    timings = []
+    for stage, kind in stages:
+        place = {"campaign": campaign, "generation": index}
+        records = list(archive.find_records(kind, place, fields=["wall_s", "core_hours"]))
+        if records:
+            wall, hours = (sum(record[name] for record in records) for name in ("wall_s", "core_hours"))
+            timings.append(PhaseTiming(stage=stage, wall_s=wall, core_hours=hours))
+    return tuple(timings)

@@ -1,0 +1,83 @@
+"""What every job needs: the archive, its provenance, a seed of its own and a directory to work in."""
+
+import fcntl
+import hashlib
+import logging
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from lizrcl_flows.archive import Archive
+from lizrcl_flows.documents import Provenance
+from lizrcl_flows.settings import load_settings
+
+log = logging.getLogger(__name__)
+
+CATEGORIES = ("cpu", "dft", "gpu")
+"""FireWorks categories: light work, labels, training and dynamics."""
+
+
+@contextmanager
+def open_archive() -> Iterator[Archive]:
+    """Connect to the archive that the settings of this worker name, for one job."""
+    archive = Archive.connect(settings=load_settings())
+    try:
+        yield archive
+    finally:
+        archive.close()
+
+
+def provenance(engine: str | None = None, **extra: str | None) -> Provenance:
+    """Describe who computes now: the job, the Firework it runs in, the host and the engine."""
+    from jobflow import CURRENT_JOB
+
+    job = CURRENT_JOB.job
+    hosts = list(job.hosts) if job is not None else []
+    return Provenance(
+        job_uuid=job.uuid if job is not None else None,
+        flow_uuid=hosts[-1] if hosts else None,
+        fw_id=job.metadata.get("fw_id") if job is not None else None,
+        host=platform.node(),
+        package_version=version("lizrcl_flows"),
+        engine=engine,
+        **extra,
+    )
+
+
+def derived_seed(*parts: object) -> int:
+    """Return a seed (31 bits) that depends on its parts alone, so that a rerun draws the same numbers."""
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") >> 1
+
+
+@contextmanager
+def work_directory(document_id: str) -> Iterator[Path]:
+    """Give a job a directory of its own for the engine run behind one document.
+
+    A rerun after a crash gets the same directory back and with it whatever had reached the disk. While another process
+    still holds it (a frozen worker that may wake up), the next number is used, so that two never write to one place. The
+    directory is removed when the job succeeds: what counts is in the archive by then.
+    """
+    settings = load_settings()
+    base = (settings.work_dir or settings.data_dir / "work").resolve() / document_id
+    for attempt in range(1, 100):
+        directory = base / str(attempt)
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(base / f"{attempt}.lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            log.warning("work directory busy document=%s attempt=%d", document_id, attempt)
+            continue
+        try:
+            yield directory
+            shutil.rmtree(directory, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+        return
+    raise RuntimeError(f"a hundred processes hold the work directories of {document_id}")

@@ -1,0 +1,249 @@
+"""Jobs around the committee: train its members, put it together, compare it with labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jobflow import Flow, Response, job
+
+from lizrcl_flows.archive import Archive
+from lizrcl_flows.documents import (
+    Campaign,
+    Committee,
+    Dataset,
+    Evaluation,
+    FileRef,
+    Label,
+    Model,
+    Structure,
+    canonical_sha256,
+)
+from lizrcl_flows.documents.arrays import Array
+from lizrcl_flows.engines.training.base import Trainer, TrainingRequest, TrainingResult
+from lizrcl_flows.jobs.context import derived_seed, open_archive, provenance, work_directory
+from lizrcl_flows.jobs.routing import in_category
+from lizrcl_flows.nep import Committee as NepCommittee
+from lizrcl_flows.science.energies import fit_energy_shift
+from lizrcl_flows.science.parity import Predictions, calibration, parity_groups
+from lizrcl_flows.science.structures import atoms_from_structure
+from lizrcl_flows.settings import load_settings
+
+
+@job
+def train_committee(campaign_id: str, index: int, dataset: str | None, trainer: Trainer) -> Any:
+    """Fan out one job for each member, unless no committee can or need be trained."""
+    with open_archive() as archive:
+        campaign = archive.get(Campaign, campaign_id)
+        if dataset is None or committee_of(archive, campaign.name, dataset=dataset) is not None:
+            return None
+    members = [
+        in_category(train_member(campaign_id, index, dataset, member, trainer), "gpu", f"train member {member}")
+        for member in range(campaign.spec.training.committee_size)
+    ]
+    together = in_category(
+        form_committee(campaign_id, index, [member.output for member in members]), "cpu", "committee"
+    )
+    return Response(output=dataset, detour=Flow([*members, together], name="train committee"))
+
+
+@job
+def train_member(campaign_id: str, index: int, dataset: str, member: int, trainer: Trainer) -> str:
+    """Train one member on its bag of the data set and keep its nep.txt, loss curve and errors."""
+    with open_archive() as archive:
+        campaign = archive.get(Campaign, campaign_id)
+        seed = derived_seed(campaign.spec.seed, "train", index, member)
+        chosen = _bag(archive.dataset_labels(dataset), campaign.spec.training.bagging, seed)
+        existing = archive.find(
+            Model, {"campaign": campaign.name, "generation": index, "member": member, "dataset": dataset}
+        )
+        for model in existing:
+            return model.id
+        pairs = labelled_structures(archive, chosen)
+        request = TrainingRequest(
+            pairs=pairs,
+            elements=campaign.spec.elements,
+            energy_shift=_energy_shift(pairs, campaign.spec.elements),
+            seed=seed,
+            threads=load_settings().threads,
+        )
+        with work_directory(f"{campaign.id}-g{index}-m{member}") as directory:
+            result = trainer.train(request, directory)
+            model = _model_document(archive, request, result).revised(
+                campaign=campaign.name,
+                generation=index,
+                member=member,
+                dataset=dataset,
+                bag_sha256=canonical_sha256(chosen),
+                trainer=campaign.spec.training.engine,
+                parents=(dataset,),
+                provenance=provenance(
+                    campaign.spec.training.engine, engine_version=result.version, executable=result.executable
+                ),
+            )
+            archive.put(model)
+        archive.spend(campaign_id, core_hours=result.core_hours, key=model.id)
+        return model.id
+
+
+@job
+def form_committee(campaign_id: str, index: int, members: list[str]) -> str:
+    """Name the trained members as the committee of this generation."""
+    with open_archive() as archive:
+        campaign = archive.get(Campaign, campaign_id)
+        dataset = archive.get(Model, members[0]).dataset
+        return archive.put(
+            Committee(
+                campaign=campaign.name,
+                generation=index,
+                members=tuple(members),
+                elements=campaign.spec.elements,
+                dataset=dataset,
+                parents=tuple(members),
+                provenance=provenance(),
+            )
+        )
+
+
+@job
+def evaluate_holdout(campaign_id: str, index: int, dataset: str | None, holdout: str | None = None) -> str | None:
+    """Compare the committee of a training set with the fixed hold-out labels; None where one of them is missing."""
+    with open_archive() as archive:
+        campaign = archive.get(Campaign, campaign_id)
+        committee = committee_of(archive, campaign.name, dataset=dataset) if dataset else None
+        holdout = holdout or newest_dataset(archive, campaign.name, "holdout")
+        if committee is None or holdout is None:
+            return None
+        labels = archive.dataset_labels(holdout)
+        return _evaluate(archive, campaign, index, committee, labels, ("holdout", (committee.id, holdout)))
+
+
+@job
+def evaluate_fresh(campaign_id: str, index: int, labels: list[str] | None) -> str | None:
+    """Compare the committee that chose these structures with their labels: the honest error of the generation before."""
+    with open_archive() as archive:
+        campaign = archive.get(Campaign, campaign_id)
+        committee = committee_of(archive, campaign.name, up_to=index - 1)
+        if committee is None or not labels:
+            return None
+        return _evaluate(archive, campaign, index, committee, labels, ("fresh", (committee.id, *labels)))
+
+
+def _evaluate(
+    archive: Archive,
+    campaign: Campaign,
+    index: int,
+    committee: Committee,
+    labels: list[str],
+    kind_and_parents: tuple[str, tuple[str, ...]],
+) -> str:
+    kind, parents = kind_and_parents
+    evaluation_id = Evaluation.id_for(committee=committee.id, kind=kind, labels_sha256=canonical_sha256(labels))
+    if not archive.exists(Evaluation, evaluation_id):
+        with work_directory(evaluation_id) as directory:
+            evaluation = compare(archive, committee, labels, directory, kind)
+            place = {"campaign": campaign.name, "generation": index, "provenance": provenance("nep")}
+            archive.put(evaluation.revised(parents=parents, **place))
+    return evaluation_id
+
+
+def compare(archive: Archive, committee: Committee, labels: list[str], directory: Path, kind: str) -> Evaluation:
+    """Evaluate a committee on labelled structures and put errors, eps and calibration together."""
+    pairs = labelled_structures(archive, labels)
+    evaluator = NepCommittee.from_files(committee_files(archive, committee, directory))
+    results = evaluator.evaluate([atoms_from_structure(structure) for structure, _ in pairs])
+    shift = archive.get(Model, committee.members[0]).energy_shift
+    shifts = [archive.get(Model, member).energy_shift or shift for member in committee.members]
+    predictions = Predictions.from_results(pairs, results, shifts)
+    arrays = directory / "predictions.npz"
+    np.savez_compressed(arrays, **predictions.arrays())
+    return Evaluation(
+        committee=committee.id,
+        kind=kind,
+        labels_sha256=canonical_sha256(labels),
+        n_structures=len(pairs),
+        n_atoms=sum(structure.n_atoms for structure, _ in pairs),
+        groups=parity_groups(predictions),
+        calibration=calibration(predictions.eps, predictions.max_force_error),
+        energy_predicted=predictions.energy_predicted,
+        energy_label=predictions.energy_label,
+        eps=predictions.eps,
+        max_force_error=predictions.max_force_error,
+        arrays=archive.put_file(arrays),
+    )
+
+
+def labelled_structures(archive: Archive, labels: Sequence[str]) -> list[tuple[Structure, Label]]:
+    """Return structures with their labels, in the order of the labels."""
+    found = archive.get_many(Label, labels)
+    structures = archive.get_many(Structure, [label.structure for label in found])
+    return list(zip(structures, found, strict=True))
+
+
+def committee_of(
+    archive: Archive, campaign: str, *, dataset: str | None = None, up_to: int | None = None
+) -> Committee | None:
+    """Return the newest committee of a campaign, of a data set or up to a generation, or None."""
+    criteria: dict[str, Any] = {"campaign": campaign}
+    if dataset is not None:
+        criteria["dataset"] = dataset
+    if up_to is not None:
+        criteria["generation"] = {"$lte": up_to}
+    return next(iter(archive.find(Committee, criteria, sort=[("generation", -1)], limit=1)), None)
+
+
+def newest_dataset(archive: Archive, campaign: str, split: str) -> str | None:
+    """Return the id of the newest data set of a campaign with this split, or None."""
+    newest = archive.find(Dataset, {"campaign": campaign, "split": split}, sort=[("n_labels", -1)], limit=1)
+    return next((dataset.id for dataset in newest), None)
+
+
+def committee_files(archive: Archive, committee: Committee, directory: Path) -> list[Path]:
+    """Write the members' nep.txt files, checked against their SHA-256, and return their paths in order."""
+    paths = []
+    for number, model in enumerate(archive.get_many(Model, committee.members)):
+        folder = directory / f"member{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        paths.append(archive.fetch_file(model.nep_txt, folder))
+    return paths
+
+
+def _bag(labels: list[str], fraction: float, seed: int) -> list[str]:
+    if fraction >= 1:
+        return labels
+    size = max(1, round(fraction * len(labels)))
+    chosen = np.random.default_rng(seed).choice(len(labels), size=size, replace=False)
+    return [labels[i] for i in sorted(chosen)]
+
+
+def _energy_shift(pairs: Sequence[tuple[Structure, Label]], elements: Sequence[str]) -> dict[str, float]:
+    from ase.data import atomic_numbers
+
+    counts: Array = np.array(
+        [[int((structure.numbers == atomic_numbers[element]).sum()) for element in elements] for structure, _ in pairs],
+        dtype=float,
+    )
+    return fit_energy_shift(counts, np.array([label.energy for _, label in pairs]), elements)
+
+
+def _model_document(archive: Archive, request: TrainingRequest, result: TrainingResult) -> Model:
+    """Describe a trained member; where it stands in the campaign is added by the job."""
+    nep_txt: FileRef = archive.put_file(result.nep_txt)
+    return Model(
+        member=0,
+        dataset="",
+        seed=request.seed,
+        hyperparameters=result.hyperparameters,
+        trainer="",
+        trainer_version=result.version,
+        trainer_executable=result.executable,
+        elements=request.elements,
+        n_parameters=result.n_parameters,
+        energy_shift=dict(request.energy_shift),
+        nep_txt=nep_txt,
+        loss_curve=result.loss_curve,
+        errors=result.errors,
+        wall_s=result.wall_s,
+        core_hours=result.core_hours,
+        files=tuple(archive.put_file(path) for path in result.files),
+    )

@@ -1,0 +1,142 @@
+"""Turns of the loop: decide what comes next and submit it exactly once.
+
+A turn is one workflow: generation 0, 1, 2 ... and, when learning has ended, production. What comes next is read from
+the closed generations in the archive, never from the state of a process, so the same step can be taken by the last job of
+a turn, by `lizrcl campaign advance` and by the loop on one machine, in any order and any number of times.
+"""
+
+import os
+import platform
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lizrcl_flows.archive import Archive
+from lizrcl_flows.documents import Campaign, Generation
+from lizrcl_flows.jobs.submitters import Submitter
+
+LEASE_SECONDS = 60.0
+"""Time in which a submission must be done before another process may take it over."""
+
+PRODUCTION = "production"
+
+
+class TurnMaker(Protocol):
+    """What builds the workflow of a turn; `lizrcl_flows.flows.CampaignMaker` does."""
+
+    def make_turn(self, campaign: Campaign, turn: int | str) -> Any:
+        """Return the flow of a generation (its index) or of production."""
+        ...
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """What the archive says should happen.
+
+    Attributes
+    ----------
+    turn
+        Index of the generation to run, "production", or None where there is nothing to run.
+    state, why
+        State that the campaign has reached, and the reason in words.
+    """
+
+    turn: int | str | None
+    state: str
+    why: str
+
+
+@dataclass(frozen=True)
+class AdvanceReport:
+    """What one call of `advance` did."""
+
+    turn: int | str | None
+    submitted: bool
+    state: str
+    sentence: str
+
+
+def turn_id(campaign_id: str, turn: int | str) -> str:
+    """Return the unique name of a turn: the generation's document id, or `<campaign>/production`."""
+    if turn == PRODUCTION:
+        return f"{campaign_id}/{PRODUCTION}"
+    return Generation.id_for(campaign_id=campaign_id, index=turn)
+
+
+def advance(archive: Archive, campaign_id: str, maker: TurnMaker, submitter: Submitter | None) -> AdvanceReport:
+    """Take the next step of a campaign once; safe to call at any time, from anywhere.
+
+    Parameters
+    ----------
+    submitter
+        Where the workflow goes; None records the campaign's state and leaves running to the caller.
+    """
+    campaign = archive.get(Campaign, campaign_id)
+    step = next_step(archive, campaign)
+    if step.state != campaign.state:
+        archive.record_event(campaign_id, "state", field="state", value=step.state, who=_me(), why=step.why)
+    if step.turn is None or submitter is None:
+        return AdvanceReport(step.turn, submitted=False, state=step.state, sentence=step.why)
+    submitted = submit_once(archive, campaign, step.turn, maker, submitter)
+    name = f"generation {step.turn}" if isinstance(step.turn, int) else step.turn
+    sentence = f"{name} submitted" if submitted else f"{name} had been submitted already"
+    return AdvanceReport(step.turn, submitted=submitted, state=step.state, sentence=sentence)
+
+
+def submit_once(archive: Archive, campaign: Campaign, turn: int | str, maker: TurnMaker, submitter: Submitter) -> bool:
+    """Submit one turn unless it is, or is being, submitted by anyone.
+
+    A crash after the workflow reached the LaunchPad and before the turn was marked is found by the workflow's own
+    metadata; two callers at once are kept apart by the lease.
+    """
+    name = turn_id(campaign.id, turn)
+    archive.open_turn(name, campaign.id, turn)
+    if archive.turn(name)["state"] != "submitting" or not archive.lease(name, _me(), LEASE_SECONDS):
+        return False
+    found = submitter.find(name)
+    ids = found or submitter.submit(maker.make_turn(campaign, turn), name, campaign.name)
+    archive.mark(name, "submitted", fw_ids=ids)
+    return not found
+
+
+def next_step(archive: Archive, campaign: Campaign) -> NextStep:
+    """Read from the archive what comes next."""
+    closed = list(archive.find(Generation, {"campaign_id": campaign.id}, sort=[("index", 1)]))
+    if campaign.state == "paused":
+        return NextStep(None, "paused", "the campaign is paused; `lizrcl campaign resume` goes on")
+    if not closed:
+        return NextStep(0, "running", "generation 0 makes the first training set")
+    if closed[-1].stalled_reason:
+        return NextStep(None, "stalled", closed[-1].stalled_reason)
+    ended = _ended(campaign, closed)
+    if ended is None:
+        index = closed[-1].index + 1
+        return NextStep(index, "running", f"generation {index} goes on from generation {index - 1}")
+    state, why = ended
+    if not campaign.spec.production:
+        return NextStep(None, "complete", why)
+    turn = archive.turn(turn_id(campaign.id, PRODUCTION))
+    if turn is not None and turn["state"] == "closed":
+        return NextStep(None, "complete", f"{why}; production is done")
+    return NextStep(PRODUCTION, state, why)
+
+
+def _ended(campaign: Campaign, closed: list[Generation]) -> tuple[str, str] | None:
+    spec = campaign.spec
+    recent = closed[-spec.convergence.n_generations :]
+    if len(recent) == spec.convergence.n_generations and all(_met(generation) for generation in recent):
+        return "converged", f"converged: {len(recent)} generations in a row met the criterion"
+    if spec.budget.labels is not None and campaign.labels_spent >= spec.budget.labels:
+        return "out_of_budget", f"the budget of {spec.budget.labels} labels is spent"
+    if spec.budget.core_hours is not None and campaign.core_hours_spent >= spec.budget.core_hours:
+        return "out_of_budget", f"the budget of {spec.budget.core_hours:g} core hours is spent"
+    if closed[-1].index >= spec.max_generations:
+        return "at_limit", f"the limit of {spec.max_generations} generations is reached"
+    return None
+
+
+def _met(generation: Generation) -> bool:
+    return generation.convergence is not None and generation.convergence.met
+
+
+def _me() -> str:
+    return f"{platform.node()}:{os.getpid()}"

@@ -1,0 +1,122 @@
+"""Which explored frames are candidates for a label, and why the others are not.
+
+The order of the filters is the order of trust: a frame that the committee knows is accurate; one that it knows nothing of
+is unphysical; one with atoms inside each other is no structure; one that repeats its neighbour in time or a structure
+already at hand teaches nothing.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lizrcl_flows.documents import Offence, RejectionCount
+from lizrcl_flows.documents.arrays import Array
+from lizrcl_flows.documents.spec import ScreeningSpec
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One explored frame with the committee's opinion.
+
+    Attributes
+    ----------
+    run, frame
+        Which run it comes from and which frame of it, both from zero.
+    eps
+        Largest deviation of an atom's force over the committee (eV/A).
+    """
+
+    run: int
+    frame: int
+    time_fs: float
+    eps: float
+    structure_id: str
+    reason: str = ""
+    offence: Offence | None = None
+
+
+def screen_frames(
+    frames: Sequence[Judged],
+    spec: ScreeningSpec,
+    known_structures: set[str],
+    contact: Callable[[Judged], Offence | None],
+) -> tuple[list[Judged], int]:
+    """Split explored frames into accurate ones, rejected ones and candidates.
+
+    Parameters
+    ----------
+    known_structures
+        Ids of structures that already have a label, or are waiting for one.
+    contact
+        Returns the shortest contact of a frame below the geometry rule, or None. Called only where it matters.
+
+    Returns
+    -------
+    doubtful
+        Every frame with eps >= eps_lo, in order; a candidate has an empty `reason`.
+    n_accurate
+        Number of frames with eps < eps_lo.
+    """
+    doubtful = [frame for frame in frames if not frame.eps < spec.eps_lo]
+    judged = [_physical(frame, spec, contact) for frame in doubtful]
+    judged = _decorrelate(judged, spec.decorrelation_fs)
+    judged = _distinct(judged, known_structures)
+    return judged, len(frames) - len(doubtful)
+
+
+def count_rejections(frames: Sequence[Judged]) -> tuple[RejectionCount, ...]:
+    """Return how many frames each reason removed, the most frequent first."""
+    counts = Counter(frame.reason for frame in frames if frame.reason)
+    return tuple(RejectionCount(reason=reason, count=count) for reason, count in counts.most_common())
+
+
+def _physical(frame: Judged, spec: ScreeningSpec, contact: Callable[[Judged], Offence | None]) -> Judged:
+    if not np.isfinite(frame.eps) or frame.eps > spec.eps_hi:
+        value = frame.eps if np.isfinite(frame.eps) else float("inf")
+        offence = Offence(quantity="eps_ev_per_a", value=value, threshold=spec.eps_hi)
+        return replace(frame, reason="eps above eps_hi", offence=offence)
+    offence_or_none = contact(frame)
+    if offence_or_none is not None:
+        return replace(frame, reason="atoms too close", offence=offence_or_none)
+    return frame
+
+
+def _decorrelate(frames: Sequence[Judged], separation_fs: float) -> list[Judged]:
+    """Keep the most uncertain frames of each run that are at least `separation_fs` apart."""
+    kept: dict[int, list[Judged]] = {}
+    order = sorted(range(len(frames)), key=lambda i: (-frames[i].eps, frames[i].run, frames[i].frame))
+    result = list(frames)
+    for i in order:
+        frame = frames[i]
+        if frame.reason:
+            continue
+        near = [abs(other.time_fs - frame.time_fs) for other in kept.get(frame.run, [])]
+        if near and min(near) < separation_fs:
+            offence = Offence(quantity="separation_fs", value=min(near), threshold=separation_fs)
+            result[i] = replace(frame, reason="too close in time", offence=offence)
+        else:
+            kept.setdefault(frame.run, []).append(frame)
+    return result
+
+
+def _distinct(frames: Sequence[Judged], known: set[str]) -> list[Judged]:
+    seen = set(known)
+    result = []
+    for frame in frames:
+        if not frame.reason and frame.structure_id in seen:
+            result.append(replace(frame, reason="structure already known"))
+            continue
+        if not frame.reason:
+            seen.add(frame.structure_id)
+        result.append(frame)
+    return result
+
+
+def eps_statistics(eps: Array) -> tuple[float | None, float | None]:
+    """Return the largest and the median finite eps (eV/A) of all explored frames; None where there is none."""
+    finite = eps[np.isfinite(eps)]
+    if finite.size == 0:
+        return None, None
+    return float(finite.max()), float(np.median(finite))
