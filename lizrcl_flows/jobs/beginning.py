@@ -45,8 +45,8 @@ def new_campaign(archive: Archive, spec: CampaignSpec, *, dry_run: bool = False)
         offence = shortest_contact(cell, spec.screening.geometry_factor)
         if offence:
             raise InputError(
-                f"phase {phase.name}: in structure {phase.structure} atoms {offence.atoms} ({'-'.join(offence.species)}) "
-                f"overlap: {offence.value:.3f} A, at least {offence.threshold:.3f} A is accepted"
+                f"phase {phase.name}: in structure {phase.structure} atoms {offence.atoms} "
+                f"({'-'.join(offence.species)}) overlap: {offence.value:.3f} A, at least {offence.threshold:.3f} A is accepted"
             )
         structures[phase.name] = supercell(cell, phase.supercell).revised(
             campaign=spec.name, parents=(), phase=phase.name, region=phase.region

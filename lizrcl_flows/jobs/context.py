@@ -59,8 +59,8 @@ def work_directory(document_id: str) -> Iterator[Path]:
     """Give a job a directory of its own for the engine run behind one document.
 
     A rerun after a crash gets the same directory back and with it whatever had reached the disk. While another process
-    still holds it (a frozen worker that may wake up), the next number is used, so that two never write to one place. The
-    directory is removed when the job succeeds: what counts is in the archive by then.
+    still holds it (a frozen worker that may wake up), the next number is used, so that two never write to one place.
+    The directory is removed when the job succeeds: what counts is in the archive by then.
     """
     settings = load_settings()
     base = (settings.work_dir or settings.data_dir / "work").resolve() / document_id

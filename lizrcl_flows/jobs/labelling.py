@@ -111,7 +111,7 @@ def extend_dataset(
                 level=level_id,
                 n_labels=len(before) + len(added),
                 manifest_sha256=canonical_sha256([*before, *added]),
-                parents=tuple([*([parent] if parent else []), *added]),
+                parents=(*([parent] if parent else []), *added),
                 provenance=provenance(),
             )
             dataset_id = archive.put(dataset)

@@ -1,4 +1,4 @@
-"""Where a turn's workflow goes. FireWorks is the one that is shipped; another manager is another class of two methods."""
+"""Where a turn's workflow goes: FireWorks is shipped, another manager is another class of two methods."""
 
 from typing import Any, Protocol
 

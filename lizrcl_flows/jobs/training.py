@@ -120,7 +120,7 @@ def evaluate_holdout(campaign_id: str, index: int, dataset: str | None, holdout:
 
 @job
 def evaluate_fresh(campaign_id: str, index: int, labels: list[str] | None) -> str | None:
-    """Compare the committee that chose these structures with their labels: the honest error of the generation before."""
+    """Compare the committee that chose these structures with their labels: its honest error on what it did not know."""
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
         committee = committee_of(archive, campaign.name, up_to=index - 1)

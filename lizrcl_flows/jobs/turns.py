@@ -1,8 +1,8 @@
 """Turns of the loop: decide what comes next and submit it exactly once.
 
 A turn is one workflow: generation 0, 1, 2 ... and, when learning has ended, production. What comes next is read from
-the closed generations in the archive, never from the state of a process, so the same step can be taken by the last job of
-a turn, by `lizrcl campaign advance` and by the loop on one machine, in any order and any number of times.
+the closed generations in the archive, never from the state of a process, so the same step can be taken by the last job
+of a turn, by `lizrcl campaign advance` and by the loop on one machine, in any order and any number of times.
 """
 
 import os
@@ -111,7 +111,10 @@ def next_step(archive: Archive, campaign: Campaign) -> NextStep:
     if ended is None:
         index = closed[-1].index + 1
         return NextStep(index, "running", f"generation {index} goes on from generation {index - 1}")
-    state, why = ended
+    return _after_learning(archive, campaign, *ended)
+
+
+def _after_learning(archive: Archive, campaign: Campaign, state: str, why: str) -> NextStep:
     if not campaign.spec.production:
         return NextStep(None, "complete", why)
     turn = archive.turn(turn_id(campaign.id, PRODUCTION))

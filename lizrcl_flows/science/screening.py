@@ -1,8 +1,8 @@
 """Which explored frames are candidates for a label, and why the others are not.
 
-The order of the filters is the order of trust: a frame that the committee knows is accurate; one that it knows nothing of
-is unphysical; one with atoms inside each other is no structure; one that repeats its neighbour in time or a structure
-already at hand teaches nothing.
+The order of the filters is the order of trust: a frame that the committee knows is accurate; one that it knows nothing
+of is unphysical; one with atoms inside each other is no structure; one that repeats its neighbour in time or a
+structure already at hand teaches nothing.
 """
 
 from collections import Counter

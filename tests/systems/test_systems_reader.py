@@ -1,0 +1,68 @@
+"""Campaign files: defaults, overrides, and one sentence for every mistake."""
+
+import pytest
+
+from lizrcl_flows.errors import InputError, NotFoundError
+from lizrcl_flows.systems import load_campaign, system_names
+
+
+def campaign(**overrides):
+    return load_campaign({"name": "test", "system": "demo", **overrides})
+
+
+@pytest.mark.parametrize("name", system_names())
+def test_shipped_systems_are_valid(name):
+    spec = load_campaign({"name": "test", "system": name})
+    assert spec.system == name
+
+
+def test_the_study_keeps_the_numbers_of_the_paper():
+    spec = load_campaign({"name": "test", "system": "zro2_li2zrcl6"})
+    assert spec.screening.eps_lo == 0.3
+    assert spec.screening.geometry_factor == 0.7
+    assert (spec.training.cutoff_radial_a, spec.training.cutoff_angular_a) == (6.0, 5.0)
+    assert (spec.training.neurons, spec.training.zbl_a, spec.training.steps) == (50, 1.2, 100000)
+    assert (spec.labelling.parameters["ENCUT"], spec.labelling.parameters["KSPACING"]) == (550, 0.3)
+    assert {condition.temperature_k for condition in spec.exploration.conditions} >= {300.0, 3000.0, 600.0, 1500.0}
+
+
+def test_overrides_replace_leaves_and_whole_lists():
+    spec = campaign(screening={"eps_lo": 0.2}, exploration={"conditions": [{"ensemble": "nvt", "temperature_k": 300}]})
+    assert spec.screening.eps_lo == 0.2
+    assert spec.screening.eps_hi == campaign().screening.eps_hi
+    assert len(spec.exploration.conditions) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"explorations": {}}, "unknown key 'explorations'; did you mean 'exploration'?"),
+        ({"exploration": {"stepz": 3}}, "unknown key 'exploration.stepz'; did you mean 'steps'?"),
+        ({"screening": {"eps_lo": "0.3 eV"}}, r"screening.eps_lo: '0.3 eV' is not accepted: .*\(unit: eV/A\)"),
+        ({"selection": {"engine": "best"}}, "selection.engine: 'best' is not accepted"),
+        ({"screening": {"eps_hi": 0.1}}, "eps_hi must be larger than eps_lo"),
+        ({"production": [{"phase": "beta", "temperature_k": 300, "steps": 3}]}, "phase 'beta' is none of"),
+        (
+            {"exploration": {"conditions": [{"ensemble": "nvt", "temperature_k": "hot"}]}},
+            r"exploration.conditions.0.temperature_k: 'hot' is not accepted: .*\(unit: K\)",
+        ),
+    ],
+)
+def test_mistakes_get_one_sentence(overrides, sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
+        campaign(**overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_are_named_in_the_sentence(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: x\nsystem: demo\n  bad: [\n")
+    with pytest.raises(InputError, match=r"mine.yaml: line 3: this is not YAML"):
+        load_campaign(path)
+    path.write_text("name: x\n")
+    with pytest.raises(InputError, match="key 'system' is missing"):
+        load_campaign(path)
+    with pytest.raises(NotFoundError, match="does not exist"):
+        load_campaign(tmp_path / "none.yaml")
+    with pytest.raises(NotFoundError, match="neither a shipped one"):
+        load_campaign({"name": "x", "system": "unobtainium"})
