@@ -46,7 +46,8 @@ def new_campaign(archive: Archive, spec: CampaignSpec, *, dry_run: bool = False)
         if offence:
             raise InputError(
                 f"phase {phase.name}: in structure {phase.structure} atoms {offence.atoms} "
-                f"({'-'.join(offence.species)}) overlap: {offence.value:.3f} A, at least {offence.threshold:.3f} A is accepted"
+                f"({'-'.join(offence.species)}) overlap: {offence.value:.3f} A apart, "
+                f"at least {offence.threshold:.3f} A is accepted"
             )
         structures[phase.name] = supercell(cell, phase.supercell).revised(
             campaign=spec.name, parents=(), phase=phase.name, region=phase.region
