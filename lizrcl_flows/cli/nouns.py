@@ -1,0 +1,239 @@
+"""`lizrcl structure|candidate|label|... find|show|export`: one implementation over the table of nouns."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lizrcl_flows.cli.lazy import SuggestingGroup
+from lizrcl_flows.cli.noun_table import HELP, NOUNS, Noun, value_at
+from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
+from lizrcl_flows.cli.session import dry_run_option, json_option, open_archive
+from lizrcl_flows.errors import InputError
+
+DEFAULT_LIMIT = 20
+
+
+def _group(noun: Noun) -> click.Group:
+    group = SuggestingGroup(noun.name, help=f"Find, show and export documents of kind '{noun.name}'.")
+    group.add_command(_find(noun))
+    group.add_command(_show(noun))
+    group.add_command(_export(noun))
+    return group
+
+
+def _find(noun: Noun) -> click.Command:
+    def run(**options: Any) -> None:
+        criteria = mongo_filter(noun, options)
+        columns = _columns(noun, options["fields"])
+        paths = [path for path, _ in columns]
+        order = sort_keys(options["sort"] or noun.sort)
+        with open_archive() as archive:
+            kind = _kind(noun)
+            found = archive.find_records(kind, criteria, fields=paths, sort=order, limit=options["limit"] or None)
+            records = list(found)
+            total = len(records) if len(records) < (options["limit"] or 1 << 60) else archive.count(kind, criteria)
+        if options["as_json"]:
+            emit_json([{"id": record["_id"], **_flat(record, paths)} for record in records])
+            return
+        if not records:
+            say(f"no {noun.name} matches")
+            return
+        show(table([title for _, title in columns], [[value_at(r, path) for path in paths] for r in records]))
+        if total > len(records):
+            say(f"{len(records)} of {total}; --limit 0 shows all")
+
+    command = click.Command("find", callback=run, help=f"List documents of kind '{noun.name}' that meet all criteria.")
+    for option in noun.filters:
+        meaning = noun.filter(option)
+        value_type: Any = click.Choice(meaning.choices) if meaning.choices else meaning.value_type
+        command.params.append(click.Option([f"--{option}"], type=value_type, help=HELP.get(option)))
+    command.params.extend(
+        (
+            click.Option(["--query"], help='MongoDB filter as JSON, e.g. \'{"n_atoms": {"$gte": 30}}\'.'),
+            click.Option(["--sort"], help="Fields, comma-separated; '-' before a field: largest first."),
+            click.Option(["--limit"], type=click.IntRange(0), default=DEFAULT_LIMIT, show_default=True, help="0: all."),
+            click.Option(["--fields"], help="Fields to show instead of the usual ones, comma-separated."),
+            click.Option(["--json", "as_json"], is_flag=True, help="JSON on stdout."),
+        )
+    )
+    return command
+
+
+def mongo_filter(noun: Noun, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the database filter that the search options mean.
+
+    Raises
+    ------
+    InputError
+        If `--query` is not a JSON object.
+    """
+    criteria: dict[str, Any] = {}
+    for option in noun.filters:
+        value = options.get(option.replace("-", "_"))
+        if value is not None:
+            meaning = noun.filter(option)
+            wanted = reduced_formula(value) if option == "formula" else value
+            criteria.setdefault(meaning.path, {})[meaning.operator] = wanted
+    extra = _query(options.get("query"))
+    return {"$and": [criteria, extra]} if criteria and extra else criteria or extra
+
+
+def reduced_formula(given: str) -> str:
+    """Return a formula as it is stored: reduced, elements in alphabetical order (`Li2ZrCl6` is `Cl6Li2Zr`).
+
+    Raises
+    ------
+    InputError
+        If it is not a chemical formula.
+    """
+    if not re.fullmatch(r"([A-Z][a-z]?[0-9]*)+", given):
+        raise InputError(f"--formula: '{given}' is not a chemical formula such as Li2ZrCl6")
+    counts: dict[str, int] = {}
+    for symbol, count in re.findall(r"([A-Z][a-z]?)([0-9]*)", given):
+        counts[symbol] = counts.get(symbol, 0) + int(count or 1)
+    divisor = math.gcd(*counts.values()) or 1
+    reduced = {symbol: count // divisor for symbol, count in sorted(counts.items())}
+    return "".join(symbol + (str(count) if count > 1 else "") for symbol, count in reduced.items())
+
+
+def _query(given: str | None) -> dict[str, Any]:
+    if given is None:
+        return {}
+    try:
+        content = json.loads(given)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--query: this is not JSON (character {error.pos + 1}: {error.msg}): {given}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"--query: a JSON object is expected, got {given}")
+    return content
+
+
+def sort_keys(given: str) -> list[tuple[str, int]]:
+    """Return field and direction for a sort option such as ``generation,-eps``."""
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    return [(_stored(name.removeprefix("-")), -1 if name.startswith("-") else 1) for name in names]
+
+
+def _stored(name: str) -> str:
+    return "_id" if name == "id" else name
+
+
+def _columns(noun: Noun, fields: str | None) -> list[tuple[str, str]]:
+    """Return path and heading of each column.
+
+    Raises
+    ------
+    InputError
+        If a field does not exist in documents of this kind.
+    """
+    if fields is None:
+        return [(column.path, column.title) for column in noun.columns]
+    from difflib import get_close_matches
+
+    known = list(_kind(noun).model_fields)
+    columns = []
+    for name in (part.strip() for part in fields.split(",")):
+        top = name.partition(".")[0]
+        if top not in known and top != "_id":
+            near = get_close_matches(top, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+            raise InputError(f"--fields: a {noun.name} has no field '{top}'; {hint}")
+        columns.append((_stored(name), name))
+    return columns
+
+
+def _flat(record: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:
+    return {path: value_at(record, path) for path in paths if path != "_id"}
+
+
+def _show(noun: Noun) -> click.Command:
+    @json_option
+    @click.option("--arrays", is_flag=True, help="With --json: numbers of arrays too.")
+    @click.argument("document_id", metavar="ID")
+    def run(document_id: str, arrays: bool, as_json: bool) -> None:
+        with open_archive() as archive:
+            document = archive.get(_kind(noun), document_id)
+            events = list(archive.events(document.id))
+        if as_json:
+            content = _content(document, arrays=arrays)
+            emit_json({**content, "events": [event.model_dump(by_alias=True, mode="json") for event in events]})
+            return
+        show(pairs(_readable(document)))
+        if events:
+            say("")
+            show(table(["at", "event", "field", "value", "who", "why"], [_event_row(event) for event in events]))
+
+    return click.command("show", help=f"Show one {noun.name}; ID may be the beginning of an id.")(run)
+
+
+def _content(document: Any, *, arrays: bool) -> dict[str, Any]:
+    skipped = set() if arrays else set(document.array_specs())
+    content = document.model_dump(mode="json", by_alias=True, exclude=skipped)
+    return {"id": content.pop("_id"), **content}
+
+
+def _readable(document: Any) -> dict[str, Any]:
+    """Return field and value for a person: arrays by shape and unit, empty fields left out, bookkeeping last."""
+    specs = document.array_specs()
+    last = ("parents", "provenance", "created_at", "schema_version", "digest")
+    names = [name for name in type(document).model_fields if name not in last and name != "id"]
+    shown: dict[str, Any] = {"id": document.id}
+    for name in [*names, *last]:
+        value = getattr(document, name)
+        if value is None or value in ("", (), {}):
+            continue
+        if name in specs:
+            value = f"{' x '.join(str(length) for length in value.shape)} numbers ({specs[name].unit})"
+        shown[name] = _without_empty(value)
+    return shown
+
+
+def _without_empty(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return {key: item for key, item in value.model_dump().items() if item not in (None, "", (), [])}
+    if isinstance(value, tuple):
+        return tuple(_without_empty(item) for item in value)
+    return value
+
+
+def _event_row(event: Any) -> list[Any]:
+    return [event.at, event.kind, event.field, event.value, event.who, event.why]
+
+
+def _export(noun: Noun) -> click.Command:
+    @dry_run_option
+    @click.option("--out", "-o", type=click.Path(path_type=Path), default=Path(), help="Folder; default: here.")
+    @click.argument("document_ids", metavar="ID...", nargs=-1, required=True)
+    def run(document_ids: tuple[str, ...], out: Path, dry_run: bool) -> None:
+        from lizrcl_flows.cli.exports import export_document
+
+        with open_archive() as archive:
+            for document_id in document_ids:
+                document = archive.get(_kind(noun), document_id)
+                for path in export_document(archive, document, out, dry_run=dry_run):
+                    click.echo(str(path))
+
+    return click.command("export", help=f"Write files of a {noun.name}; prints their paths.")(run)
+
+
+def _kind(noun: Noun) -> Any:
+    import lizrcl_flows.documents
+
+    return getattr(lizrcl_flows.documents, noun.kind)
+
+
+structure = _group(NOUNS["structure"])
+candidate = _group(NOUNS["candidate"])
+label = _group(NOUNS["label"])
+level = _group(NOUNS["level"])
+dataset = _group(NOUNS["dataset"])
+model = _group(NOUNS["model"])
+committee = _group(NOUNS["committee"])
+evaluation = _group(NOUNS["evaluation"])
+trajectory = _group(NOUNS["trajectory"])
+transport = _group(NOUNS["transport"])

@@ -1,0 +1,127 @@
+"""How results look: JSON, tables and key-value lists on stdout, narration on stderr."""
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+NOTHING = "-"
+"""What stands where there is no value."""
+
+PLAIN_WIDTH = 240
+"""Columns of a table that goes into a file or a pipe: wide enough that nothing is cut."""
+
+
+def say(sentence: str) -> None:
+    """Tell the person at the terminal something; never data."""
+    click.echo(sentence, err=True)
+
+
+def console(*, error: bool = False) -> "Console":
+    """Return a rich console for stdout, or for stderr."""
+    from rich.console import Console
+
+    stream = sys.stderr if error else sys.stdout
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+
+
+def show(renderable: "RenderableType") -> None:
+    """Print something rich on stdout, without the blanks that pad a line of a file."""
+    target = console()
+    if target.is_terminal:
+        target.print(renderable)
+        return
+    with target.capture() as capture:
+        target.print(renderable)
+    click.echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
+
+
+def emit_json(value: Any) -> None:
+    """Print a value as JSON on stdout. Numbers that JSON does not know (infinite, not a number) become null."""
+    click.echo(json.dumps(jsonable(value), indent=2, ensure_ascii=False))
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value made of what JSON knows."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [jsonable(item) for item in value]
+    return _foreign(value)
+
+
+def _foreign(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return jsonable(value.tolist())
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def text(value: Any) -> str:
+    """Return a value as a person reads it: four digits, short times, lists without brackets."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, Mapping):
+        value = [f"{key}={text(item)}" for key, item in value.items()]
+    joined = ", ".join(text(item) for item in value) if isinstance(value, list | tuple) else str(value)
+    return NOTHING if value is None or not joined else joined
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Return a number with so many significant digits, or a dash."""
+    if value is None:
+        return NOTHING
+    if value and math.isfinite(value) and 1e-3 <= abs(value) < 1e6:
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        return f"{value:.{decimals}f}"
+    return f"{value:.{digits}g}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> "RenderableType":
+    """Return a table; columns whose cells are all numbers stand to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    cells = [list(row) for row in rows]
+    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for index, name in enumerate(header):
+        column = [row[index] for row in cells if row[index] is not None]
+        numeric = bool(column) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in column)
+        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        made.add_row(*(plain(text(cell)) for cell in row))
+    return made
+
+
+def pairs(content: Mapping[str, Any]) -> "RenderableType":
+    """Return a list of keys and values, one a line."""
+    from rich.table import Table
+
+    made = Table(box=None, show_header=False, pad_edge=False)
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    for key, value in content.items():
+        made.add_row(key, plain(text(value)))
+    return made
+
+
+def plain(content: str) -> str:
+    """Return text in which rich sees no markup."""
+    return content.replace("[", r"\[")
