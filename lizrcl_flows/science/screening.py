@@ -14,6 +14,7 @@ import numpy as np
 from lizrcl_flows.documents import Offence, RejectionCount
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.documents.spec import ScreeningSpec
+from lizrcl_flows.science.geometry import keep_decorrelated
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,16 @@ def _physical(frame: Judged, spec: ScreeningSpec, contact: Callable[[Judged], Of
 
 def _decorrelate(frames: Sequence[Judged], separation_fs: float) -> list[Judged]:
     """Keep the most uncertain frames of each run that are at least `separation_fs` apart."""
-    kept: dict[int, list[Judged]] = {}
-    order = sorted(range(len(frames)), key=lambda i: (-frames[i].eps, frames[i].run, frames[i].frame))
     result = list(frames)
-    for i in order:
-        frame = frames[i]
-        if frame.reason:
-            continue
-        near = [abs(other.time_fs - frame.time_fs) for other in kept.get(frame.run, [])]
-        if near and min(near) < separation_fs:
-            offence = Offence(quantity="separation_fs", value=min(near), threshold=separation_fs)
-            result[i] = replace(frame, reason="too close in time", offence=offence)
-        else:
-            kept.setdefault(frame.run, []).append(frame)
+    for run in sorted({frame.run for frame in frames}):
+        members = [i for i, frame in enumerate(frames) if frame.run == run and not frame.reason]
+        times = np.array([frames[i].time_fs for i in members])
+        kept = keep_decorrelated(times, np.array([frames[i].eps for i in members]), separation_fs)
+        for i, keep in zip(members, kept, strict=True):
+            if not keep:
+                nearest = float(np.abs(times[kept] - frames[i].time_fs).min())
+                offence = Offence(quantity="separation_fs", value=nearest, threshold=separation_fs)
+                result[i] = replace(frames[i], reason="too close in time", offence=offence)
     return result
 
 

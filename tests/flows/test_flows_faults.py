@@ -1,0 +1,120 @@
+"""Faults, by really killing things: the documents at the end are those of the undisturbed campaign."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+from fireworks import LaunchPad
+
+from lizrcl_flows.archive import Archive
+from lizrcl_flows.documents import Campaign, Generation, Label
+from lizrcl_flows.flows.campaigns import find_campaign, start_campaign
+
+pytestmark = pytest.mark.mongo
+
+SLOWER = {
+    "level": {"delay_s": 0.3},
+    "training": {"committee_size": 4, "n_max": [4, 4], "basis_size": [6, 6], "neurons": 10, "steps": 600, "batch": 3},
+    "exploration": {
+        "conditions": [{"ensemble": "nvt", "temperature_k": 600}],
+        "steps": 3000,
+        "sample_every": 300,
+        "runs_per_phase": 1,
+    },
+}
+UNDISTURBED: dict[str, dict[str, list[str]]] = {}
+
+
+def launchpad_of(archive):
+    return LaunchPad(host=archive.uri, name=archive.database_name, uri_mode=True, strm_lvl="ERROR")
+
+
+def wait_for_running(launchpad, name, worker, timeout=120):
+    """Wait until a Firework with this name runs, and a moment longer, so that it is in the midst of its work."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        assert worker.poll() is None, "the worker ended before it could be killed"
+        running = launchpad.fireworks.find_one({"state": "RUNNING", "name": {"$regex": f"^{name}"}}, {"fw_id": 1})
+        if running:
+            time.sleep(0.3)
+            if launchpad.fireworks.find_one({"fw_id": running["fw_id"], "state": "RUNNING"}):
+                return
+        time.sleep(0.02)
+    pytest.fail(f"no Firework '{name}' was seen running")
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("stage", ["undisturbed", "train member", "label train", "explore"])
+def test_a_killed_worker_loses_and_doubles_nothing(workplace, stage):
+    archive = workplace.archive
+    start_campaign(archive, workplace.campaign(**SLOWER).id)
+    if stage != "undisturbed":
+        launchpad = launchpad_of(archive)
+        worker = workplace.rlaunch()
+        wait_for_running(launchpad, stage, worker)
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait()
+        time.sleep(1.1)
+        assert launchpad.fireworks.count_documents({"state": "RUNNING"}) == 1
+        workplace.lpad("detect_lostruns", "--time", "1", "--rerun")
+    workplace.finish()
+    assert find_campaign(archive, "small").state == "complete"
+    UNDISTURBED.setdefault("ids", workplace.ids())
+    assert workplace.ids() == UNDISTURBED["ids"]
+    assert archive.count(Label, {}) == find_campaign(archive, "small").labels_spent
+
+
+def _advance(uri, database, campaign_id, barrier, results):
+    with Archive.connect(uri, database=database) as archive:
+        barrier.wait()
+        results.put(start_campaign(archive, campaign_id).submitted)
+
+
+def test_many_processes_that_advance_at_once_submit_one_workflow(workplace):
+    archive = workplace.archive
+    campaign = workplace.campaign()
+    launchpad = launchpad_of(archive)
+    launchpad.reset("", require_password=False)
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(4), context.Queue()
+    arguments = (archive.uri, archive.database_name, campaign.id, barrier, results)
+    processes = [context.Process(target=_advance, args=arguments) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert sorted(results.get(timeout=5) for _ in processes) == [False, False, False, True]
+    assert launchpad.workflows.count_documents({}) == 1
+
+
+def test_a_rerun_of_an_early_job_duplicates_nothing(workplace):
+    archive = workplace.archive
+    start_campaign(archive, workplace.campaign().id)
+    workplace.finish()
+    before, launchpad = workplace.ids(), launchpad_of(archive)
+    n_workflows = launchpad.workflows.count_documents({})
+    first = launchpad.fireworks.find_one({"name": {"$regex": "^label train 0"}}, sort=[("fw_id", 1)])
+    launchpad.rerun_fw(first["fw_id"])
+    workplace.finish()
+    assert workplace.ids() == before
+    assert launchpad.workflows.count_documents({}) == n_workflows
+    assert archive.count(Generation, {}) == 2
+
+
+def test_a_label_that_kills_its_worker_is_given_up_after_three_deaths(workplace):
+    archive = workplace.archive
+    campaign = workplace.campaign(level={"misbehave": "crash", "below_a": 2.25})
+    start_campaign(archive, campaign.id)
+    launchpad = launchpad_of(archive)
+    for _ in range(40):
+        worker = workplace.rlaunch()
+        worker.wait(200)
+        if archive.get(Campaign, campaign.id).state == "complete":
+            break
+        assert worker.returncode != 0
+        launchpad.detect_lostruns(expiration_secs=0, rerun=True)
+    killed = [label for label in archive.find(Label, {"status": "failed"}) if "died 3 times" in label.reason]
+    assert killed
+    assert archive.get(Campaign, campaign.id).state == "complete"

@@ -1,0 +1,73 @@
+"""Makers and engines survive the workflow file and the LaunchPad unchanged."""
+
+import json
+
+import pytest
+from fireworks import LaunchPad, Workflow
+from jobflow.managers.fireworks import flow_to_workflow
+from monty.json import MontyDecoder
+
+from lizrcl_flows.documents import Campaign
+from lizrcl_flows.flows.campaign import CampaignMaker
+from lizrcl_flows.flows.launchpad_files import launchpad_file, write_launchpad_files
+from lizrcl_flows.systems import load_campaign
+
+
+@pytest.fixture
+def campaign():
+    spec = load_campaign({"name": "test", "system": "demo"})
+    return Campaign(name="test", spec=spec, phases={phase.name: f"str_{phase.name}" for phase in spec.phases})
+
+
+def makers_in(value):
+    """Every CampaignMaker in a serialised workflow."""
+    if isinstance(value, dict):
+        if value.get("@class") == "CampaignMaker":
+            yield MontyDecoder().process_decoded(value)
+        for item in value.values():
+            yield from makers_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from makers_in(item)
+
+
+@pytest.mark.parametrize("turn", [0, 3, "production"])
+def test_a_maker_survives_the_workflow_file(campaign, tmp_path, turn):
+    maker = CampaignMaker.from_spec(campaign.spec)
+    workflow = flow_to_workflow(maker.make_turn(campaign, turn), store=None)
+    path = tmp_path / "turn.json"
+    workflow.to_file(str(path))
+    found = list(makers_in(json.loads(path.read_text())))
+    assert found
+    assert all(again == maker for again in found)
+    assert len(Workflow.from_file(str(path)).fws) == len(workflow.fws)
+
+
+@pytest.mark.parametrize("turn", [0, 3, "production"])
+def test_every_job_has_a_category_and_carries_ids_only(campaign, turn):
+    workflow = flow_to_workflow(CampaignMaker.from_spec(campaign.spec).make_turn(campaign, turn), store=None)
+    for firework in workflow.fws:
+        assert firework.spec["_category"] in ("cpu", "dft", "gpu")
+        assert firework.spec["_tasks"][0].get("store") is None
+        assert len(json.dumps(firework.to_dict(), default=str)) < 12_000
+
+
+@pytest.mark.mongo
+def test_a_maker_survives_the_launchpad(campaign, archive):
+    maker = CampaignMaker.from_spec(campaign.spec)
+    launchpad = LaunchPad(host=archive.uri, name=archive.database_name, uri_mode=True, strm_lvl="ERROR")
+    launchpad.reset("", require_password=False)
+    launchpad.add_wf(flow_to_workflow(maker.make_turn(campaign, 1), store=None))
+    stored = [firework["spec"] for firework in launchpad.fireworks.find({})]
+    found = list(makers_in(json.loads(json.dumps(stored, default=str))))
+    assert found
+    assert all(again == maker for again in found)
+
+
+def test_launchpad_files_are_the_same_every_time(tmp_path):
+    assert launchpad_file("demo") == launchpad_file("demo")
+    assert [path.name for path in write_launchpad_files(tmp_path)] == ["demo.json"]
+    assert write_launchpad_files(tmp_path, check=True) == []
+    (tmp_path / "demo.json").write_text("{}")
+    assert write_launchpad_files(tmp_path, check=True) == [tmp_path / "demo.json"]
+    assert (tmp_path / "demo.json").read_text() == "{}"
