@@ -1,7 +1,7 @@
 """GPUMD's file formats, and ``lizrcl-gpumd``, which runs the same files on any CPU.
 
-Formats: `read_model_xyz`/`write_model_xyz`, `read_run_in`/`write_run_in` (for a `Release`), `read_thermo`, `read_active`,
-`read_msd`, `read_dump_xyz` (frame by frame; also ``active.xyz``) and `read_model_xyz` again for ``restart.xyz``.
+Formats: `read_model_xyz` and `write_model_xyz` (also ``restart.xyz``), `read_run_in` and `write_run_in` (for a
+`Release`), `read_thermo`, `read_active`, `read_msd`, `read_dump_xyz` (frame by frame; also ``active.xyz``).
 The runner: `make_plan` and `lizrcl_flows.gpumd.simulation.simulate`, or the program.
 """
 

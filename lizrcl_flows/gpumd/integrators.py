@@ -32,7 +32,7 @@ class VelocityRescaling:
     tau_steps: float
 
     def factor(self, kinetic: float, target: float, degrees: int, rng: np.random.Generator) -> float:
-        """Compute the scaling of the velocities for one step: equation A7 of Bussi et al. (2007), exact.
+        """Draw the scaling of the velocities for one step: equation A7 of Bussi et al. (2007).
 
         Parameters
         ----------
@@ -41,7 +41,7 @@ class VelocityRescaling:
         target
             Mean kinetic energy at the target temperature (eV).
         degrees
-            Number of degrees of freedom; the sum of squares of ``degrees - 1`` normal deviates is one chi-square deviate.
+            Number of degrees of freedom; ``degrees - 1`` squared normal deviates add up to one chi-square deviate.
         rng
             Source of randomness.
         """

@@ -58,3 +58,7 @@ class Release:
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}{'+' if self.development else ''}"
+
+
+NEWEST = Release(5, 6, development=True)
+"""Newest dialect that is known."""
