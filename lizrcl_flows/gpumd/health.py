@@ -154,7 +154,8 @@ def closest_pair_within(
         nearest = int(np.argmin(distances))
         if distances[nearest] < (bound if best is None else best[2]):
             first = int(near[nearest])
-            best = (int(order[first]), int(order[(first + offset) % len(order)]), float(distances[nearest]))
+            one, other = sorted((int(order[first]), int(order[(first + offset) % len(order)])))
+            best = (one, other, float(distances[nearest]))
     return best
 
 

@@ -52,7 +52,7 @@ class ThermoRecorder:
         self._system = system
         self._file = (directory / "thermo.out").open("a", encoding="utf-8")
         self._file.write(
-            f"# num_atoms {len(system)}\n# dt_output {interval * step_fs:.12g}\n# columns {self.COLUMNS}\n"
+            f"# num_atoms {len(system)}\n# dt_output {interval * step_fs:.12g} fs\n# columns {self.COLUMNS}\n"
             "# units K eV eV GPa*6 A*9; pressures count compression as positive\n"
         )
         self._row = " ".join(["%.10e"] * 18) + "\n"

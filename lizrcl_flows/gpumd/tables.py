@@ -120,8 +120,9 @@ def _read_table(path: Path, widths: tuple[int, ...] | None) -> _Table:
                 break
             if line.startswith("#"):
                 tokens = line[1:].split()
-                if len(tokens) == 2 and tokens[0] == "dt_output":
-                    interval = _parse_row(tokens[1], path, number)[0]
+                if len(tokens) > 1 and tokens[0] == "dt_output":
+                    unit_fs = 1000.0 if tokens[2:] == ["ps"] else 1.0
+                    interval = unit_fs * _parse_row(tokens[1], path, number)[0]
                 continue
             if not line.strip():
                 continue

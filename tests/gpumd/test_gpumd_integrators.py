@@ -40,7 +40,7 @@ def test_harmonic_oscillator_has_the_right_period(harmonic_crystal):
     from ase import units
 
     sites = np.array([[5.0, 5.0, 5.0], [8.0, 5.0, 5.0]])
-    positions = sites + [[-0.1, 0, 0], [0.1, 0, 0]]
+    positions = sites + np.array([[-0.1, 0, 0], [0.1, 0, 0]])
     model = ModelXyz(("Ar", "Ar"), np.eye(3) * 20, positions, np.ones(3, dtype=bool), masses=np.array([40.0, 40.0]))
     system = System(model)
     field = harmonic_crystal(sites, 1.0)
@@ -60,10 +60,7 @@ def test_nve_conserves_energy_and_momentum(argon, lennard_jones):
         rng = np.random.default_rng(7)
         system = start(argon(3), lennard_jones, 60.0, rng)
         integrator = Integrator(system, lennard_jones, Nve(), rng)
-        energies = []
-        for _ in range(steps):
-            energies.append(integrator.step(step_fs, 0.0) + system.energy)
-        energies = np.array(energies) / len(system)
+        energies = np.array([integrator.step(step_fs, 0.0) + system.energy for _ in range(steps)]) / len(system)
         half = len(energies) // 2
         spread[step_fs] = energies.std()
         assert abs(energies[half:].mean() - energies[:half].mean()) < 2.0 * spread[step_fs]

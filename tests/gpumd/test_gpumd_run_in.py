@@ -205,7 +205,7 @@ def test_plans_that_make_no_sense(text, words):
 @pytest.mark.parametrize("form", ["0 50 1000", "0 0 0 50 50 50 1000"])
 def test_npt_scr_refuses_a_cell_that_is_not_orthogonal(form):
     text = BASE + f"ensemble npt_scr 300 300 100 {form}\nrun 1"
-    with pytest.raises(InputError, match="line 4: this form of npt_scr .* six pressures"):
+    with pytest.raises(InputError, match=r"line 4: this form of npt_scr .* six pressures"):
         make_plan(parse_run_in(text), two_atoms(HEXAGONAL))
     make_plan(parse_run_in(text), two_atoms())
     with pytest.raises(InputError, match="line 4: npt_scr needs a cell that is periodic"):
@@ -237,5 +237,5 @@ def test_velocities_of_the_model_come_first():
 def test_groups_must_exist():
     model = two_atoms(groups=np.array([[0], [1]]))
     make_plan(parse_run_in(BASE + "fix 1\nrun 1"), model)
-    with pytest.raises(InputError, match="no atom of model.xyz is in group 2"):
+    with pytest.raises(InputError, match=r"no atom of model\.xyz is in group 2"):
         make_plan(parse_run_in(BASE + "fix 2\nrun 1"), model)
