@@ -79,7 +79,7 @@ def test_bundled_crystal_is_what_its_source_says(name):
         assert neighbours["min"] - 1e-3 < nearest[0]
         assert nearest[-1] < neighbours["max"] + 1e-3
         # crystal chemistry, whatever the source: Shannon radii give Zr-O 2.1-2.3 and Zr-Cl 2.5 A, and a gap behind
-        assert nearest.mean() == pytest.approx(2.5 if name.startswith("Li") else 2.17, abs=0.07)
+        assert nearest.mean() == pytest.approx(2.5 if name.startswith("Li") else 2.17, abs=0.09)
         assert np.sort(distance[anions])[neighbours["count"] :].min(initial=9.9) > neighbours["max"] + 0.4
 
 

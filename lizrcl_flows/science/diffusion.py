@@ -1,0 +1,287 @@
+"""Tracer diffusion coefficient of ions with an uncertainty that means what it says, or the reason why there is none.
+
+The study's own protocol stands beside it. It averages over long lags, which carry almost no information: for Brownian
+ions its scatter is several times larger, and the standard deviation that it quotes has little to do with it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lizrcl_flows.documents.arrays import Array
+from lizrcl_flows.errors import InputError
+from lizrcl_flows.science.msd import msd_fft
+from lizrcl_flows.science.msd_fit import LineFit, fit_line, slope_weights
+
+JUMP_LENGTH_A = 3.6
+"""Distance between neighbouring octahedral Li sites in Li2ZrCl6, about a/3 of the alpha phase (A)."""
+
+N_LAGS = 16
+VIBRATION_PS = 1.0
+"""Shorter lags are left out of the fit where the run is long enough: they show vibration, not diffusion."""
+
+FEWEST_FRAMES = 40
+FEWEST_BLOCKS = 4
+FEWEST_HOPS = 30
+LARGEST_RELATIVE_STD = 0.5
+LARGEST_CHI2 = 3.0
+N_STORED_LAGS = 100
+
+Status = Literal["resolved", "not_resolved", "not_diffusive"]
+
+
+@dataclass(frozen=True)
+class DiffusionEstimate:
+    """A diffusion coefficient, or why there is none.
+
+    Attributes
+    ----------
+    status
+        ``resolved``; ``not_resolved``, where ions move but the run is too short for a number; ``not_diffusive``, where
+        they do not leave their sites.
+    reason
+        In words, with an upper bound, unless resolved.
+    diffusivity, diffusivity_std
+        Tracer diffusion coefficient in three dimensions and its standard uncertainty (A^2/ps); None unless resolved.
+    upper_bound
+        What the coefficient does not exceed, at about 95 % (A^2/ps).
+    offset_a2
+        MSD of the cage vibration: where the line meets lag 0 (A^2).
+    chi2_per_dof
+        About 1 where the MSD is a line and the ions are independent; larger for correlated ions.
+    n_hops
+        Hops of all ions in the run that the coefficient stands for.
+    fit_lags_ps
+        First and last lag of the fit (ps).
+    lag_ps, msd_a2
+        The MSD over three axes (A^2) at some lags (ps), shape (n_lags,).
+    """
+
+    status: Status
+    reason: str
+    n_ions: int
+    n_frames: int
+    lag_ps: Array
+    msd_a2: Array
+    diffusivity: float | None = None
+    diffusivity_std: float | None = None
+    upper_bound: float | None = None
+    offset_a2: float | None = None
+    chi2_per_dof: float | None = None
+    n_hops: float | None = None
+    fit_lags_ps: tuple[float, float] | None = None
+    parameters: dict[str, float | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Paths of the ions with what every estimator needs of them."""
+
+    positions: npt.NDArray[np.float64]
+    interval_ps: float
+    jump_length_a: float
+    msd: npt.NDArray[np.float64]
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.positions)
+
+    @property
+    def n_ions(self) -> int:
+        return int(self.positions.shape[1])
+
+    @property
+    def duration_ps(self) -> float:
+        return (self.n_frames - 1) * self.interval_ps
+
+    def hops(self, diffusivity: float) -> float:
+        """Return the number of hops that a diffusion coefficient (A^2/ps) means for all ions over the run."""
+        return max(0.0, 6 * diffusivity * self.duration_ps * self.n_ions / self.jump_length_a**2)
+
+    def upper_bound(self, diffusivity: float, std: float) -> float:
+        """Return an upper bound at about 95 % (A^2/ps): two standard deviations, or three hops where none is seen."""
+        three_hops = 3 * self.jump_length_a**2 / (6 * self.duration_ps * self.n_ions)
+        return max(diffusivity + 2 * std, three_hops)
+
+
+def diffusion_coefficient(
+    positions: Array, frame_interval_ps: float, jump_length_a: float = JUMP_LENGTH_A, n_blocks: int = 10
+) -> DiffusionEstimate:
+    """Measure the tracer diffusion coefficient by generalised least squares, its uncertainty by time blocks as well.
+
+    The line ``MSD = 6 D lag + offset`` is fitted over logarithmically spaced lags up to a quarter of the run. The
+    uncertainty is the larger one of the fit's (exact for independent Gaussian ions) and the standard error over time
+    blocks (which sees rare hops and ions that move together).
+
+    Parameters
+    ----------
+    positions
+        Unwrapped positions without the drift of the framework (A), shape (T, N, 3).
+    frame_interval_ps
+        Time between frames (ps).
+    jump_length_a
+        Distance between neighbouring sites (A). Without a mean displacement of half of it and 30 hops no coefficient
+        is given.
+    n_blocks
+        Time blocks; fewer are used where a block would be too short for the lags of the fit.
+
+    Raises
+    ------
+    InputError
+        If the positions are no (T, N, 3) array of finite numbers or the interval is not positive.
+    """
+    parameters = {"jump_length_a": jump_length_a, "n_blocks": n_blocks}
+    run = _prepare(positions, frame_interval_ps, jump_length_a)
+    curve = _stored_lags(run.n_frames)
+    if run.n_frames < FEWEST_FRAMES:
+        return _too_few_frames(run, curve, parameters)
+    lags, fit, std = _fit(run, n_blocks)
+    diffusivity = fit.slope / 6 / run.interval_ps
+    std_per_ps = std / 6 / run.interval_ps
+    chi2_scaled = fit.chi2_per_dof * min(1.0, (fit.slope_std / std) ** 2)
+    status, reason = _judge(run, diffusivity, std_per_ps, float(run.msd[lags[-1]]))
+    if status == "resolved" and chi2_scaled > LARGEST_CHI2:
+        status, reason = "not_resolved", "the mean square displacement is not a straight line over any range of lags"
+    return _estimate(
+        run,
+        (status, reason),
+        (diffusivity, std_per_ps),
+        curve,
+        offset_a2=fit.offset,
+        chi2_per_dof=fit.chi2_per_dof,
+        fit_lags_ps=(float(lags[0] * run.interval_ps), float(lags[-1] * run.interval_ps)),
+        parameters=parameters,
+    )
+
+
+def paper_protocol(
+    positions: Array, frame_interval_ps: float, jump_length_a: float = JUMP_LENGTH_A
+) -> DiffusionEstimate:
+    """Measure the tracer diffusion coefficient as arXiv:2601.22612 (2026) does.
+
+    D = MSD / (6 t), the mean over every tenth lag up to half of the run, quoted with the standard deviation of those
+    values. They are correlated, so this is not the uncertainty of their mean. The same runs are refused as by
+    `diffusion_coefficient`; parameters and errors are the same.
+    """
+    parameters = {"every_nth_lag": 10, "largest_lag_share": 0.5}
+    run = _prepare(positions, frame_interval_ps, jump_length_a)
+    lags = np.arange(10, run.n_frames // 2 + 1, 10)
+    if run.n_frames < FEWEST_FRAMES:
+        return _too_few_frames(run, lags, parameters)
+    values = run.msd[lags] / (6 * lags * run.interval_ps)
+    diffusivity, std = float(values.mean()), float(values.std(ddof=1))
+    verdict = _judge(run, diffusivity, std, float(run.msd[run.n_frames // 4]))
+    fitted = (float(lags[0] * run.interval_ps), float(lags[-1] * run.interval_ps))
+    return _estimate(run, verdict, (diffusivity, std), lags, fit_lags_ps=fitted, parameters=parameters)
+
+
+def _prepare(positions: Array, frame_interval_ps: float, jump_length_a: float) -> _Run:
+    paths = np.asarray(positions, dtype=np.float64)
+    if paths.ndim != 3 or paths.shape[2] != 3 or 0 in paths.shape:
+        raise InputError(f"positions have shape {paths.shape}, frames x ions x 3 is needed with at least one of each")
+    if not np.isfinite(paths).all():
+        raise InputError("positions: a number is not finite, so the run has no mean square displacement")
+    if not frame_interval_ps > 0 or not jump_length_a > 0:
+        raise InputError(
+            f"frame interval {frame_interval_ps:g} ps and jump length {jump_length_a:g} A must both be positive"
+        )
+    return _Run(paths, frame_interval_ps, jump_length_a, msd_fft(paths).sum(axis=1))
+
+
+def _fit(run: _Run, n_blocks: int) -> tuple[npt.NDArray[np.int64], LineFit, float]:
+    """Return lags, line and standard deviation of its slope (A^2/frame), starting where the MSD has become a line."""
+    last = run.n_frames // 4
+    first = max(1, min(int(np.ceil(VIBRATION_PS / run.interval_ps)), run.n_frames // 40))
+    while True:
+        lags = _spaced(first, last, N_LAGS)
+        fit = fit_line(run.msd, lags, run.n_frames, run.n_ions)
+        std = max(fit.slope_std, _block_error(run, fit, first, n_blocks))
+        if fit.chi2_per_dof * (fit.slope_std / std) ** 2 <= LARGEST_CHI2 or 8 * first > last:
+            return lags, fit, std
+        first *= 2
+
+
+def _block_error(run: _Run, fit: LineFit, first: int, n_blocks: int) -> float:
+    """Return the standard error of the slope over time blocks (A^2/frame)."""
+    n_blocks = max(FEWEST_BLOCKS, min(n_blocks, run.n_frames // (4 * first + 4)))
+    length = run.n_frames // n_blocks
+    lags = _spaced(min(first, max(1, length // 4)), max(length // 4, min(2 * first, length // 2), 3), N_LAGS)
+    weights = slope_weights(fit, lags, length)
+    slopes = [
+        float(weights @ msd_fft(run.positions[start : start + length]).sum(axis=1)[lags])
+        for start in range(0, n_blocks * length, length)
+    ]
+    return float(np.std(slopes, ddof=1)) / float(np.sqrt(n_blocks))
+
+
+def _judge(run: _Run, diffusivity: float, std: float, msd_at_quarter: float) -> tuple[Status, str]:
+    """Decide whether the coefficient means anything."""
+    needed = (run.jump_length_a / 2) ** 2
+    hops = run.hops(diffusivity)
+    moving: Status = "not_resolved" if diffusivity > 2 * std else "not_diffusive"
+    if msd_at_quarter < needed:
+        lag = run.n_frames // 4 * run.interval_ps
+        return moving, (
+            f"the mean square displacement reaches {msd_at_quarter:.2g} A^2 after {lag:.3g} ps, a quarter of the run; "
+            f"{needed:.3g} A^2, half a jump of {run.jump_length_a:g} A, is needed"
+        )
+    if hops < FEWEST_HOPS:
+        return (
+            moving,
+            f"only about {hops:.0f} hops of {run.jump_length_a:g} A happen in the run, {FEWEST_HOPS} are needed",
+        )
+    if std > LARGEST_RELATIVE_STD * diffusivity:
+        return (
+            moving,
+            f"the uncertainty is {std / diffusivity:.0%} of the value, {LARGEST_RELATIVE_STD:.0%} is the limit",
+        )
+    return "resolved", ""
+
+
+def _estimate(
+    run: _Run,
+    verdict: tuple[Status, str],
+    measured: tuple[float, float],
+    lags: npt.NDArray[np.int64],
+    **more: object,
+) -> DiffusionEstimate:
+    status, reason = verdict
+    diffusivity, std = measured
+    bound = run.upper_bound(diffusivity, std)
+    resolved = status == "resolved"
+    return DiffusionEstimate(
+        status=status,
+        reason=reason if resolved else f"{reason}; D < {bound:.2g} A^2/ps",
+        n_ions=run.n_ions,
+        n_frames=run.n_frames,
+        lag_ps=lags * run.interval_ps,
+        msd_a2=run.msd[lags],
+        diffusivity=diffusivity if resolved else None,
+        diffusivity_std=std if resolved else None,
+        upper_bound=bound,
+        n_hops=run.hops(diffusivity),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _too_few_frames(run: _Run, lags: npt.NDArray[np.int64], parameters: dict[str, float | int]) -> DiffusionEstimate:
+    return DiffusionEstimate(
+        status="not_resolved",
+        reason=f"the run has {run.n_frames} frames, {FEWEST_FRAMES} are needed",
+        n_ions=run.n_ions,
+        n_frames=run.n_frames,
+        lag_ps=lags * run.interval_ps,
+        msd_a2=run.msd[lags],
+        parameters=parameters,
+    )
+
+
+def _stored_lags(n_frames: int) -> npt.NDArray[np.int64]:
+    return _spaced(1, n_frames // 2, N_STORED_LAGS) if n_frames > 3 else np.arange(1, n_frames)
+
+
+def _spaced(first: int, last: int, n: int) -> npt.NDArray[np.int64]:
+    """Return up to `n` different whole numbers, evenly spaced in their logarithm, both ends included."""
+    return np.unique(np.round(np.geomspace(first, last, n)).astype(np.int64))

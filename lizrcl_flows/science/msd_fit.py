@@ -1,0 +1,123 @@
+"""Straight line through a mean square displacement, weighted by how its points really scatter.
+
+Points of an MSD at different lags come from the same frames and are strongly correlated, and long lags say little. For
+a Gaussian process with stationary increments the covariance of the points follows exactly from the MSD itself, so the
+line can be fitted by generalised least squares with the line's own covariance, until both agree.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lizrcl_flows.documents.arrays import Array
+
+_ITERATIONS = 3
+_SMALLEST_SLOPE = 1e-12
+_SMALLEST_OFFSET = 1e-6
+"""A model without any motion has no covariance: floors in A^2 per frame and A^2."""
+
+_RIDGE = 1e-12
+"""Share of the mean variance added to each variance against rounding."""
+
+
+@dataclass(frozen=True)
+class LineFit:
+    """``MSD = slope * lag + offset`` over three axes.
+
+    Attributes
+    ----------
+    slope, slope_std
+        A^2 per frame.
+    offset
+        A^2.
+    chi2_per_dof
+        About 1 where the line and the statistics of independent Gaussian ions describe the points.
+    """
+
+    slope: float
+    slope_std: float
+    offset: float
+    chi2_per_dof: float
+
+
+def msd_covariance(model: Array, lags: npt.NDArray[np.int64], n_frames: int) -> npt.NDArray[np.float64]:
+    """Return the covariance of the all-origin MSD of one ion along one axis.
+
+    With x(t) Gaussian with stationary increments and MSD m(k), the covariance of two displacements is
+    ``g(u) = (m(u + i) + m(u - j) - m(u) - m(u + i - j)) / 2`` for lags i and j with origins u frames apart, and the
+    covariance of the means over all origins is ``2 / (n_i n_j) * sum_u w(u) g(u)^2`` with w(u) the number of pairs of
+    origins that are u apart (Isserlis' theorem).
+
+    Parameters
+    ----------
+    model
+        MSD of one axis at lags 0 to `n_frames` - 1 (A^2), 0 at lag 0.
+    lags
+        Lags in frames, ascending, shape (K,).
+    n_frames
+        Length of the trajectory.
+
+    Returns
+    -------
+    ndarray
+        Shape (K, K), A^4.
+    """
+    n_lags = len(lags)
+    covariance = np.empty((n_lags, n_lags))
+    for a, i in enumerate(lags):
+        for b, j in enumerate(lags[a:], start=a):
+            origins_i, origins_j = n_frames - i, n_frames - j
+            apart = np.arange(1 - origins_j, origins_i)
+            pairs = np.minimum(origins_i, apart + origins_j) - np.maximum(0, apart)
+            joint = (model[abs(apart + i)] + model[abs(apart - j)] - model[abs(apart)] - model[abs(apart + i - j)]) / 2
+            covariance[a, b] = covariance[b, a] = 2 * (pairs @ joint**2) / (origins_i * origins_j)
+    return covariance
+
+
+def fit_line(msd: Array, lags: npt.NDArray[np.int64], n_frames: int, n_ions: int) -> LineFit:
+    """Fit slope and offset to an MSD by generalised least squares.
+
+    Parameters
+    ----------
+    msd
+        Sum over three axes, at every lag from 0 on (A^2).
+    lags
+        Lags in frames that the fit uses, three at least.
+    n_frames, n_ions
+        Size of the sample behind `msd`.
+    """
+    points = msd[lags]
+    design = np.column_stack([lags, np.ones(len(lags))]).astype(float)
+    weight = 1 / np.sqrt(lags)
+    line = np.linalg.lstsq(design * weight[:, None], points * weight, rcond=None)[0]
+    for _ in range(_ITERATIONS):
+        covariance = line_covariance(line[0], line[1], lags, n_frames) / n_ions
+        solved = np.linalg.solve(covariance, design)
+        uncertainty = np.linalg.inv(design.T @ solved)
+        line = uncertainty @ (solved.T @ points)
+    residual = points - design @ line
+    chi2 = float(residual @ np.linalg.solve(covariance, residual))
+    return LineFit(
+        slope=float(line[0]),
+        slope_std=float(np.sqrt(uncertainty[0, 0])),
+        offset=float(line[1]),
+        chi2_per_dof=chi2 / (len(lags) - 2),
+    )
+
+
+def slope_weights(fit: LineFit, lags: npt.NDArray[np.int64], n_frames: int) -> npt.NDArray[np.float64]:
+    """Return the weights with which the MSD at `lags` of a run like the fitted one gives the best slope, shape (K,)."""
+    design = np.column_stack([lags, np.ones(len(lags))]).astype(float)
+    solved = np.linalg.solve(line_covariance(fit.slope, fit.offset, lags, n_frames), design)
+    weights: npt.NDArray[np.float64] = np.linalg.solve(design.T @ solved, solved.T)[0]
+    return weights
+
+
+def line_covariance(slope: float, offset: float, lags: npt.NDArray[np.int64], n_frames: int) -> npt.NDArray[np.float64]:
+    """Return the covariance of the three-dimensional MSD of one ion whose MSD is a line (A^4), shape (K, K)."""
+    model = (max(slope, _SMALLEST_SLOPE) * np.arange(n_frames) + max(offset, _SMALLEST_OFFSET)) / 3
+    model[0] = 0.0
+    covariance = 3 * msd_covariance(model, lags, n_frames)
+    ridge = _RIDGE * float(np.trace(covariance)) / len(lags)
+    return np.asarray(covariance + ridge * np.eye(len(lags)))
