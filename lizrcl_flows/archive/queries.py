@@ -1,0 +1,94 @@
+"""Filters from plain criteria, and the fields that a query may name."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from lizrcl_flows.documents import Document
+from lizrcl_flows.errors import InputError, NotFoundError
+
+BOUNDS = {"_min": "$gte", "_max": "$lte"}
+SHOWN = 5
+"""How many of several matches a message lists."""
+
+
+def query(kind: type[Document], **criteria: Any) -> dict[str, Any]:
+    """Return the MongoDB filter of criteria on the fields of a document.
+
+    Parameters
+    ----------
+    kind
+        Document class.
+    **criteria
+        Field names with the value wanted, or a list of values; `<field>_min` and `<field>_max` bound a number
+        (inclusive). None means that the criterion is not used.
+
+    Raises
+    ------
+    InputError
+        If a criterion names no field of the document.
+
+    Examples
+    --------
+    >>> from lizrcl_flows.documents import Candidate
+    >>> query(Candidate, generation=3, eps_min=0.3)
+    {'generation': 3, 'eps': {'$gte': 0.3}}
+    """
+    wanted: dict[str, Any] = {}
+    for criterion, value in criteria.items():
+        if value is None:
+            continue
+        field, operator = _field_of(kind, criterion)
+        if operator:
+            wanted.setdefault(field, {})[operator] = value
+        elif isinstance(value, list | tuple | set | frozenset):
+            wanted[field] = {"$in": list(value)}
+        else:
+            wanted[field] = value
+    return wanted
+
+
+def _field_of(kind: type[Document], criterion: str) -> tuple[str, str | None]:
+    if criterion == "id":
+        return "_id", None
+    arrays = kind.array_specs()
+    if criterion in kind.model_fields and criterion not in arrays:
+        return criterion, None
+    for ending, operator in BOUNDS.items():
+        field = criterion.removesuffix(ending)
+        if criterion.endswith(ending) and field in kind.model_fields and field not in arrays:
+            return field, operator
+    known = [name for name in kind.model_fields if name not in arrays]
+    known += [f"{name}{ending}" for name in known for ending in BOUNDS]
+    near = difflib.get_close_matches(criterion, known, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(kind.model_fields))}"
+    raise InputError(f"{kind.collection} have no field '{criterion}'{hint}")
+
+
+def id_range(prefix: str) -> dict[str, Any]:
+    """Return the filter of all ids that begin with a prefix."""
+    return {"_id": {"$gte": prefix, "$lt": prefix + "\uffff"}}
+
+
+def one_match(found: list[str], collection: str, prefix: str) -> str:
+    """Return the only match of an id or prefix.
+
+    Raises
+    ------
+    NotFoundError, InputError
+        If there is none; if there are several.
+    """
+    if not found:
+        raise NotFoundError(f"no document '{prefix}' in collection {collection}")
+    if len(found) > 1 and prefix not in found:
+        shown = ", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
+        raise InputError(f"'{prefix}' is not unique in collection {collection}: {shown}")
+    return prefix if prefix in found else found[0]
+
+
+def projection(kind: type[Document], fields: list[str] | None, *, arrays: bool) -> Mapping[str, int] | None:
+    """Return what a query is to bring back: the named fields, or everything, by default without the arrays."""
+    if fields:
+        return {"_id": 1, **dict.fromkeys(("_id" if name == "id" else name for name in fields), 1)}
+    hidden = {} if arrays else dict.fromkeys(kind.array_specs(), 0)
+    return hidden or None
