@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -72,9 +73,42 @@ def find_program(command: str, setting: str) -> list[str]:
     return [found, *words[1:]]
 
 
+@contextmanager
+def sole_use(directory: Path) -> Iterator[int]:
+    """Hold a directory for one run, through a lock that the program inherits: it lasts until that program is gone.
+
+    A program that a killed worker left running in the directory is ended, so that two never write to the same files.
+
+    Yields
+    ------
+    int
+        Descriptor of the lock, for `run_program`.
+
+    Raises
+    ------
+    EngineError
+        If another program keeps the directory.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = os.open(directory / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        deadline = time.monotonic() + _PATIENCE_S
+        while not _acquired(lock):
+            holder = os.pread(lock, 100, 0).decode().split()
+            _end_if_orphan(holder, directory)
+            if time.monotonic() > deadline:
+                raise EngineError(f"another program (process {' of '.join(holder)}) is still running in {directory}")
+            time.sleep(0.05)
+        os.ftruncate(lock, 0)
+        yield lock
+    finally:
+        os.close(lock)
+
+
 def run_program(
     argv: Sequence[str],
     directory: Path,
+    lock: int,
     *,
     threads: int = 1,
     environment: Mapping[str, str] | None = None,
@@ -86,6 +120,10 @@ def run_program(
     ----------
     argv
         Program and arguments.
+    directory
+        Where it runs.
+    lock
+        Of `sole_use`.
     threads
         Set in the environment for OpenMP and the usual BLAS libraries.
     environment
@@ -93,23 +131,18 @@ def run_program(
     time_limit_s
         Seconds after which the program is ended.
     """
-    variables = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), **(environment or {})}
     started = time.monotonic()
-    with (
-        (directory / "stdout.txt").open("wb") as output,
-        (directory / "stderr.txt").open("wb") as errors,
-        _sole_run(directory) as lock,
-    ):
+    with (directory / "stdout.txt").open("wb") as output, (directory / "stderr.txt").open("wb") as errors:
         process = subprocess.Popen(
             argv,
             cwd=directory,
-            env=variables,
+            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
             pass_fds=(lock,),
         )
-        os.pwrite(lock, f"{process.pid:>20d}".encode(), 0)
+        os.pwrite(lock, f"{process.pid} {os.getpid()}\n".encode(), 0)
         status: int | None
         try:
             status = process.wait(time_limit_s)
@@ -122,28 +155,6 @@ def run_program(
     return Finished(status, time.monotonic() - started)
 
 
-@contextmanager
-def _sole_run(directory: Path) -> Iterator[int]:
-    """Hold a directory through a lock that the program inherits: it lasts until the program itself is gone.
-
-    A program that a killed worker left running here is ended, so that two never write to the same files.
-    """
-    lock = os.open(directory / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        if not _acquired(lock):
-            left_behind = os.pread(lock, 20, 0).decode().strip()
-            _end_if_here(left_behind, directory)
-            deadline = time.monotonic() + _PATIENCE_S
-            while not _acquired(lock):
-                if time.monotonic() > deadline:
-                    raise EngineError(f"another program (process {left_behind}) is still running in {directory}")
-                time.sleep(0.05)
-        os.ftruncate(lock, 0)
-        yield lock
-    finally:
-        os.close(lock)
-
-
 def _acquired(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,13 +163,28 @@ def _acquired(lock: int) -> bool:
     return True
 
 
-def _end_if_here(pid: str, directory: Path) -> None:
-    """End a process that works in this directory; a number that means another process by now is left alone."""
+def _end_if_orphan(holder: Sequence[str], directory: Path) -> None:
+    """End the program that holds a directory if the worker that started it is gone; any other is left alone."""
     try:
-        if pid and Path(f"/proc/{pid}/cwd").resolve() == directory.resolve():
+        pid, parent = holder
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        orphaned = stat.rpartition(")")[2].split()[1] != parent
+        if orphaned and Path(f"/proc/{pid}/cwd").resolve().is_relative_to(directory.resolve()):
             os.kill(int(pid), signal.SIGKILL)
-    except OSError:
+    except (OSError, ValueError):
         return
+
+
+def is_ours(argv: Sequence[str], name: str) -> bool:
+    """Tell whether a command runs our program, with its options, or GPUMD's."""
+    return any(Path(word).name == name for word in argv)
+
+
+def version_in(directory: Path) -> str:
+    """Return the version in the banner that a program printed, or ``unknown``."""
+    text = (directory / "stdout.txt").read_text(encoding="utf-8", errors="replace")
+    found = re.search(r"version\s+v?(\d[\w.+-]*)", text, flags=re.IGNORECASE)
+    return found[1] if found else "unknown"
 
 
 def last_words(directory: Path, n_lines: int = 3) -> str:

@@ -1,14 +1,9 @@
 """The calculator that other tests lean on must itself be right."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "calculators"))
 from toy_calculator import ToyIonic, pair_sums
 
 

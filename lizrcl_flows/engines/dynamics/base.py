@@ -47,7 +47,12 @@ class DynamicsResult:
     ----------
     trajectory
         Extended XYZ with every whole sampled frame; unwrapped positions stand beside the wrapped ones where the engine
-        writes them.
+        writes them. The file exists even where the run ended before the first frame.
+    inputs_sha256
+        SHA-256 over the input files, potential included.
+    seeded
+        Whether all random numbers followed from the seed. GPUMD's own ``gpumd`` seeds the first velocities only, not
+        its thermostat and barostat: a rerun is another run of the same ensemble.
     """
 
     trajectory: Path
@@ -59,6 +64,8 @@ class DynamicsResult:
     wall_s: float
     core_hours: float
     files: tuple[Path, ...] = field(default=())
+    inputs_sha256: str = ""
+    seeded: bool = True
 
 
 class Dynamics(Protocol):

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from lizrcl_flows.documents import Level, Structure
+from lizrcl_flows.documents import Level, Offence, Structure
 from lizrcl_flows.documents.spec import LevelSpec
 from lizrcl_flows.engines.labelling.base import LabelResult
 from lizrcl_flows.engines.labelling.record import read_label, write_label
 from lizrcl_flows.engines.labelling.single_point import OUTCOME_FILE, REQUEST_FILE
-from lizrcl_flows.engines.processes import Finished, replace_text, run_program
+from lizrcl_flows.engines.processes import Finished, replace_text, run_program, sole_use
 from lizrcl_flows.engines.serial import Engine
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.geometry import describe_contact, shortest_contact
@@ -106,24 +106,18 @@ class AseLabeller(Engine):
             If the calculator cannot be imported or made from its parameters: every label would fail alike.
         """
         level_id = self.level().id
-        directory.mkdir(parents=True, exist_ok=True)
-        known = read_label(directory, structure.id, level_id)
-        if known is not None:
-            return known
-        contact = shortest_contact(structure, self.overlap_factor)
-        if contact is not None:
-            reason = (
-                f"{describe_contact(contact)}, less than {contact.threshold:.3f} A: atoms overlap, nothing was computed"
-            )
-            result = LabelResult(accepted=False, reason=reason, attempts=0)
-        else:
-            result = self._attempt_all(structure, directory)
-        return write_label(directory, structure.id, level_id, result)
+        with sole_use(directory) as lock:
+            result = read_label(directory, structure.id, level_id)
+            if result is None:
+                contact = shortest_contact(structure, self.overlap_factor)
+                result = _refusal(contact) if contact is not None else self._attempt_all(structure, directory, lock)
+                result = write_label(directory, structure.id, level_id, result)
+        return result
 
-    def _attempt_all(self, structure: Structure, directory: Path) -> LabelResult:
+    def _attempt_all(self, structure: Structure, directory: Path, lock: int) -> LabelResult:
         wall_s, attempts = 0.0, 0
         while True:
-            finished, outcome = self._attempt(structure, directory)
+            finished, outcome = self._attempt(structure, directory, lock)
             wall_s, attempts = wall_s + finished.wall_s, attempts + 1
             reason = self._objection(outcome, structure.n_atoms)
             if not reason or attempts >= self.max_attempts:
@@ -143,7 +137,7 @@ class AseLabeller(Engine):
             files=tuple(path for path in (directory / "stdout.txt", directory / "stderr.txt") if path.stat().st_size),
         )
 
-    def _attempt(self, structure: Structure, directory: Path) -> tuple[Finished, dict[str, Any]]:
+    def _attempt(self, structure: Structure, directory: Path, lock: int) -> tuple[Finished, dict[str, Any]]:
         request = {
             "calculator": self.calculator,
             "parameters": self.parameters,
@@ -157,6 +151,7 @@ class AseLabeller(Engine):
         finished = run_program(
             [sys.executable, "-m", "lizrcl_flows.engines.labelling.single_point"],
             directory,
+            lock,
             threads=self.threads,
             environment={"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
             time_limit_s=self.time_limit_s,
@@ -199,6 +194,11 @@ class AseLabeller(Engine):
                 f"pip install {EXTRAS.get(module, module)}"
             )
         return version
+
+
+def _refusal(contact: Offence) -> LabelResult:
+    reason = f"{describe_contact(contact)}, less than {contact.threshold:.3f} A: atoms overlap, nothing was computed"
+    return LabelResult(accepted=False, reason=reason, attempts=0)
 
 
 @cache

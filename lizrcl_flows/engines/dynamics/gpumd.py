@@ -1,0 +1,222 @@
+"""Molecular dynamics by ``gpumd``, GPUMD's own or ours, through their files."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lizrcl_flows.documents import Health, ThermoSummary
+from lizrcl_flows.documents.spec import ExplorationSpec
+from lizrcl_flows.engines.dynamics.base import DynamicsRequest, DynamicsResult
+from lizrcl_flows.engines.dynamics.gpumd_health import count_frames, judge
+from lizrcl_flows.engines.finished import finished_facts, inputs_sha256, mark_finished, write_inputs
+from lizrcl_flows.engines.processes import find_program, is_ours, last_words, run_program, sole_use, version_in
+from lizrcl_flows.engines.serial import Engine
+from lizrcl_flows.errors import EngineError, InputError
+from lizrcl_flows.gpumd import (
+    Command,
+    CorrectVelocity,
+    DumpFrames,
+    DumpThermo,
+    Ensemble,
+    ModelXyz,
+    NptScr,
+    Nve,
+    NvtBdp,
+    Potential,
+    Release,
+    Run,
+    RunIn,
+    TimeStep,
+    Velocity,
+    read_thermo,
+    render_run_in,
+)
+from lizrcl_flows.gpumd.model_xyz import render_model_xyz
+from lizrcl_flows.gpumd.release import NEWEST
+from lizrcl_flows.science.thermo import summarise
+from lizrcl_flows.settings import load_settings
+
+log = logging.getLogger(__name__)
+
+OUR_PROGRAM = "lizrcl-gpumd"
+RUN_FOLDER = "gpumd"
+TRAJECTORY_FILE = "dump.xyz"
+_KEPT_FILES = ("thermo.out", "run.in", "model.xyz", "health.json", "stdout.txt")
+
+
+@dataclass
+class GpumdDynamics(Engine):
+    """Run ``gpumd`` with the committee's first member, in a fresh directory.
+
+    Parameters
+    ----------
+    command
+        Program with its own arguments, such as ``srun -n 1 gpumd``; that of the worker's settings where none.
+    release
+        Release of GPUMD whose dialect ``run.in`` is written in, such as "5.6", or "5.6+" for a development snapshot
+        after it; where none it is read from the program's banner.
+    thermostat_steps, barostat_steps
+        Relaxation times of temperature and cell, in time steps.
+    elastic_gpa
+        Rough elastic constant (GPa) for each component of the cell: it scales how fast the cell moves, not where to.
+    correct_velocity_every
+        Steps between removals of linear and angular momentum; 0 leaves them alone. The thermostat conserves the linear
+        momentum, and the angular momentum of a periodic cell is no constant of motion.
+    """
+
+    command: str | None = None
+    release: str | None = None
+    thermostat_steps: float = 100.0
+    barostat_steps: float = 1000.0
+    elastic_gpa: float = 50.0
+    correct_velocity_every: int = 0
+
+    @classmethod
+    def from_spec(cls, spec: ExplorationSpec, command: str | None = None) -> "GpumdDynamics":  # noqa: ARG003
+        """Build the engine that a campaign file describes; the conditions come with each request."""
+        return cls(command=command)
+
+    def run(self, request: DynamicsRequest, directory: Path) -> DynamicsResult:
+        """Run, or find the same run finished in the directory.
+
+        Raises
+        ------
+        InputError
+            If the structure has an element that the potential does not know.
+        EngineError
+            If the program is missing, refuses its input, or is ended from outside.
+        """
+        argv = find_program(self.command or load_settings().resolved_gpumd_command(), "LIZRCL_GPUMD_COMMAND")
+        ours = is_ours(argv, OUR_PROGRAM)
+        if ours:
+            argv = [*argv, "--threads", str(request.threads)]
+        with sole_use(directory) as lock:
+            wanted = [self._inputs(request, release) for release in self._releases(argv, directory, lock, ours=ours)]
+            facts = next(filter(None, (finished_facts(directory, inputs_sha256(inputs)) for inputs in wanted)), None)
+            if facts is None:
+                runs = (_run_once(argv, request, directory, inputs, lock) for inputs in wanted)
+                facts = next(filter(None, runs), None)
+        if facts is None:
+            work = directory / RUN_FOLDER
+            raise EngineError(f"{argv[0]} did not run in {work}: {last_words(work)}")
+        return _result(directory, request, facts, seeded=ours or request.ensemble == "nve")
+
+    def run_in(self, request: DynamicsRequest) -> RunIn:
+        """Return the commands of a run: equilibration without output, then sampling."""
+        commands: list[Command] = [
+            Potential("nep.txt"),
+            Velocity(request.temperature_k, request.seed),
+            TimeStep(request.time_step_fs),
+        ]
+        ensemble = self._ensemble(request)
+        correction = [CorrectVelocity(self.correct_velocity_every)] if self.correct_velocity_every else []
+        if request.equilibration_steps:
+            commands += [ensemble, *correction, Run(request.equilibration_steps)]
+        commands += [
+            ensemble,
+            *correction,
+            DumpThermo(thermo_interval(request)),
+            DumpFrames(request.sample_every, TRAJECTORY_FILE, ("unwrapped_position",)),
+            Run(request.steps),
+        ]
+        return RunIn(tuple(commands))
+
+    def _ensemble(self, request: DynamicsRequest) -> Ensemble:
+        if request.ensemble == "nve":
+            return Nve()
+        thermostat = NvtBdp(request.temperature_k, request.temperature_k, self.thermostat_steps)
+        if request.ensemble == "nvt":
+            return thermostat
+        return NptScr.hydrostatic(
+            request.structure.cell, request.pressure_gpa or 0.0, self.elastic_gpa, thermostat, self.barostat_steps
+        )
+
+    def _inputs(self, request: DynamicsRequest, release: Release) -> dict[str, bytes]:
+        return {
+            "model.xyz": render_model_xyz(_model(request)).encode(),
+            "run.in": render_run_in(self.run_in(request), release).encode(),
+            "nep.txt": Path(request.potentials[0]).read_bytes(),
+        }
+
+    def _releases(self, argv: list[str], directory: Path, lock: int, *, ours: bool) -> list[Release]:
+        """Return the dialects to try. A development snapshot after 5.6 still says 5.6 and may want the newer one."""
+        if self.release is not None:
+            return [Release.parse(self.release)]
+        if ours:
+            return [NEWEST]
+        probe = directory / "probe"
+        probe.mkdir(exist_ok=True)
+        run_program(argv, probe, lock, time_limit_s=60)
+        release = Release.from_banner((probe / "stdout.txt").read_text(encoding="utf-8", errors="replace"))
+        if release is None:
+            raise EngineError(f"{argv[0]} printed no version: {last_words(probe)}")
+        return [release, NEWEST] if (release.major, release.minor) == (NEWEST.major, NEWEST.minor) else [release]
+
+
+def thermo_interval(request: DynamicsRequest) -> int:
+    """Return the steps between rows of thermo.out: at least some hundred rows, never rarer than frames."""
+    return max(1, min(request.sample_every, request.steps // 200))
+
+
+def _model(request: DynamicsRequest) -> ModelXyz:
+    from ase.data import chemical_symbols
+
+    structure = request.structure
+    species = tuple(chemical_symbols[number] for number in structure.numbers)
+    unknown = sorted(set(species) - set(request.elements))
+    if unknown:
+        raise InputError(
+            f"structure {structure.id} holds {', '.join(unknown)}, the potential knows {', '.join(request.elements)}"
+        )
+    model = ModelXyz(species, structure.cell, structure.positions, np.array(structure.pbc))
+    return model.replicated(request.supercell)
+
+
+def _run_once(
+    argv: list[str], request: DynamicsRequest, directory: Path, inputs: dict[str, bytes], lock: int
+) -> dict[str, Any] | None:
+    """Run the program afresh; return what to remember, or None where it would not begin."""
+    work = directory / RUN_FOLDER
+    shutil.rmtree(work, ignore_errors=True)
+    write_inputs(work, inputs)
+    finished = run_program(argv, work, lock, threads=request.threads)
+    n_frames = count_frames(work / TRAJECTORY_FILE)
+    health = judge(work, finished, request.temperature_k, n_frames)
+    if health is None:
+        log.warning("run refused directory=%s program=%s said=%s", work, argv[0], last_words(work))
+        return None
+    facts = {
+        "n_frames": n_frames,
+        "health": health.as_dict(),
+        "version": version_in(work),
+        "executable": " ".join(argv),
+        "wall_s": finished.wall_s,
+    }
+    digest = inputs_sha256(inputs)
+    mark_finished(directory, digest, inputs_sha256=digest, **facts)
+    return {"inputs_sha256": digest, **facts}
+
+
+def _result(directory: Path, request: DynamicsRequest, facts: dict[str, Any], *, seeded: bool) -> DynamicsResult:
+    work = directory / RUN_FOLDER
+    thermo = work / "thermo.out"
+    copies = request.supercell[0] * request.supercell[1] * request.supercell[2]
+    return DynamicsResult(
+        trajectory=work / TRAJECTORY_FILE,
+        n_frames=facts["n_frames"],
+        thermo=summarise(read_thermo(thermo), request.structure.n_atoms * copies)
+        if thermo.exists()
+        else ThermoSummary(),
+        health=Health.from_dict(facts["health"]),
+        version=facts["version"],
+        executable=facts["executable"],
+        wall_s=facts["wall_s"],
+        core_hours=facts["wall_s"] * request.threads / 3600,
+        files=tuple(path for path in (work / name for name in _KEPT_FILES) if path.exists()),
+        inputs_sha256=facts["inputs_sha256"],
+        seeded=seeded,
+    )

@@ -1,0 +1,67 @@
+"""What the contract tests of all engine families share."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+CALCULATORS = str(Path(__file__).parents[1] / "calculators")
+if CALCULATORS not in sys.path:
+    sys.path.insert(0, CALCULATORS)
+
+
+def through_json(engine):
+    """Write an engine as JSON and rebuild it as a workflow manager does, from the class that the JSON names."""
+    from monty.json import MontyDecoder
+
+    return MontyDecoder().decode(json.dumps(engine.as_dict()))
+
+
+def through_workflow_file(engine, directory):
+    """Put an engine into a job, the job into a FireWorks workflow file, and take it out of what is read back."""
+    from fireworks import Workflow
+    from jobflow import Flow, job
+    from jobflow.managers.fireworks import flow_to_workflow
+    from monty.json import MontyDecoder
+
+    path = directory / "workflow.json"
+    flow_to_workflow(Flow([job(repr)(engine)]), store=None).to_file(str(path))
+    task = Workflow.from_file(str(path)).fws[0].tasks[0].as_dict()
+    return MontyDecoder().process_decoded(task["job"]).function_args[0]
+
+
+@pytest.fixture
+def round_trips(tmp_path):
+    """Return the engine as it comes back from every way it travels."""
+
+    def travel(engine):
+        return [
+            type(engine).from_dict(engine.as_dict()),
+            through_json(engine),
+            through_workflow_file(engine, tmp_path),
+        ]
+
+    return travel
+
+
+@pytest.fixture(scope="session")
+def crystal():
+    """Li2ZrCl6 with 27 atoms, bundled with the package."""
+    from lizrcl_flows.science.structures import load_structure
+
+    return load_structure("Li2ZrCl6_alpha_ordered", phase="alpha")
+
+
+@pytest.fixture(scope="session")
+def lithium_chloride():
+    """LiCl with 8 atoms, rattled by 0.05 A."""
+    from ase.build import bulk
+
+    from lizrcl_flows.documents import Origin
+    from lizrcl_flows.science.structures import structure_from_atoms
+
+    atoms = bulk("LiCl", "rocksalt", a=5.13, cubic=True)
+    atoms.positions += np.random.default_rng(5).normal(scale=0.05, size=atoms.positions.shape)
+    return structure_from_atoms(atoms, origin=Origin(kind="import", source="test"))
