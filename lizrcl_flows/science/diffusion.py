@@ -26,6 +26,9 @@ FEWEST_FRAMES = 40
 FEWEST_BLOCKS = 4
 FEWEST_HOPS = 30
 LARGEST_RELATIVE_STD = 0.5
+CURVED_CHI2 = 2.0
+"""Above this chi^2 per degree of freedom the shortest lags still bend the line: the fit starts later."""
+
 LARGEST_CHI2 = 3.0
 N_STORED_LAGS = 100
 
@@ -198,7 +201,7 @@ def _fit(run: _Run, n_blocks: int) -> tuple[npt.NDArray[np.int64], LineFit, floa
         lags = _spaced(first, last, N_LAGS)
         fit = fit_line(run.msd, lags, run.n_frames, run.n_ions)
         std = max(fit.slope_std, _block_error(run, fit, first, n_blocks))
-        if fit.chi2_per_dof * (fit.slope_std / std) ** 2 <= LARGEST_CHI2 or 8 * first > last:
+        if fit.chi2_per_dof * (fit.slope_std / std) ** 2 <= CURVED_CHI2 or 8 * first > last:
             return lags, fit, std
         first *= 2
 
@@ -233,10 +236,8 @@ def _judge(run: _Run, diffusivity: float, std: float, msd_at_quarter: float) -> 
             f"only about {hops:.0f} hops of {run.jump_length_a:g} A happen in the run, {FEWEST_HOPS} are needed",
         )
     if std > LARGEST_RELATIVE_STD * diffusivity:
-        return (
-            moving,
-            f"the uncertainty is {std / diffusivity:.0%} of the value, {LARGEST_RELATIVE_STD:.0%} is the limit",
-        )
+        share = std / diffusivity
+        return "not_resolved", f"the uncertainty is {share:.0%} of the value, {LARGEST_RELATIVE_STD:.0%} is the limit"
     return "resolved", ""
 
 

@@ -1,0 +1,206 @@
+from functools import cache
+
+import numpy as np
+import pytest
+
+from lizrcl_flows.errors import InputError
+from lizrcl_flows.science.diffusion import diffusion_coefficient, paper_protocol
+from lizrcl_flows.science.msd import msd_fft, remove_drift
+from lizrcl_flows.science.msd_fit import msd_covariance
+
+REPLICAS = 120
+
+
+def brownian(rng, n_frames=400, n_ions=64, interval_ps=10.0, diffusivity=0.02):
+    step = np.sqrt(2 * diffusivity * interval_ps)
+    return np.cumsum(rng.normal(scale=step, size=(n_frames, n_ions, 3)), axis=0)
+
+
+def hopping(rng, n_frames=400, n_ions=64, interval_ps=10.0, diffusivity=0.002):
+    """Rare jumps of 3.6 A and vibration in the cage, which no Gaussian process describes."""
+    jump = 3.6
+    n_jumps = rng.poisson(6 * diffusivity * interval_ps / jump**2, size=(n_frames, n_ions))
+    moved = np.zeros((n_frames, n_ions, 3))
+    for number in range(n_jumps.max()):
+        direction = rng.normal(size=moved.shape)
+        direction *= jump / np.linalg.norm(direction, axis=-1, keepdims=True)
+        moved += np.where((n_jumps > number)[..., None], direction, 0)
+    return np.cumsum(moved, axis=0) + rng.normal(scale=0.35, size=moved.shape)
+
+
+def in_groups(rng, **size):
+    return np.repeat(brownian(rng, n_ions=16, **size), 4, axis=1)
+
+
+def trapped(rng, n_frames, n_ions, amplitude, relaxation_frames):
+    keep = np.exp(-1 / relaxation_frames)
+    positions = np.empty((n_frames, n_ions, 3))
+    positions[0] = rng.normal(scale=amplitude, size=(n_ions, 3))
+    for frame in range(1, n_frames):
+        kick = rng.normal(scale=amplitude * np.sqrt(1 - keep**2), size=(n_ions, 3))
+        positions[frame] = keep * positions[frame - 1] + kick
+    return positions
+
+
+@cache
+def replicas(make):
+    return [diffusion_coefficient(make(np.random.default_rng(100 + i)), 10.0) for i in range(REPLICAS)]
+
+
+@pytest.mark.parametrize(("make", "true"), [(brownian, 0.02), (hopping, 0.002), (in_groups, 0.02)])
+def test_the_uncertainty_is_what_the_estimates_really_scatter(make, true):
+    estimates = replicas(make)
+    assert {estimate.status for estimate in estimates} == {"resolved"}
+    values = np.array([estimate.diffusivity for estimate in estimates])
+    stds = np.array([estimate.diffusivity_std for estimate in estimates])
+    scatter = values.std(ddof=1)
+    assert abs(values.mean() - true) < 4 * scatter / np.sqrt(REPLICAS)
+    assert 0.8 < np.sqrt((stds**2).mean()) / scatter < 1.3
+    assert 0.55 < (np.abs(values - true) < stds).mean() < 0.85
+
+
+def test_brownian_ions_give_their_coefficient_within_three_standard_deviations():
+    estimate = replicas(brownian)[0]
+    assert abs(estimate.diffusivity - 0.02) < 3 * estimate.diffusivity_std
+    assert estimate.diffusivity_std < 0.02 * 0.02
+    assert estimate.chi2_per_dof == pytest.approx(1, abs=1.2)
+    assert estimate.n_hops == pytest.approx(6 * 0.02 * 3990 * 64 / 3.6**2, rel=0.05)
+    assert (estimate.n_ions, estimate.n_frames, estimate.reason) == (64, 400, "")
+
+
+def test_the_studys_protocol_scatters_several_times_more():
+    ours = np.std([estimate.diffusivity for estimate in replicas(brownian)])
+    theirs = [paper_protocol(brownian(np.random.default_rng(100 + i)), 10.0).diffusivity for i in range(REPLICAS)]
+    assert np.std(theirs) > 3 * ours
+    assert np.mean(theirs) == pytest.approx(0.02, rel=0.05)
+
+
+def test_the_studys_protocol_is_the_mean_over_every_tenth_lag_up_to_half_of_the_run():
+    positions = brownian(np.random.default_rng(1), n_frames=200)
+    values = []
+    for lag in range(10, 101, 10):
+        squares = ((positions[lag:] - positions[:-lag]) ** 2).sum(axis=-1).mean()
+        values.append(squares / (6 * lag * 10.0))
+    estimate = paper_protocol(positions, 10.0)
+    assert estimate.diffusivity == pytest.approx(np.mean(values), rel=1e-9)
+    assert estimate.diffusivity_std == pytest.approx(np.std(values, ddof=1), rel=1e-9)
+    np.testing.assert_allclose(estimate.lag_ps, np.arange(100.0, 1001, 100))
+
+
+def test_cage_vibration_goes_into_the_offset_and_not_into_the_coefficient():
+    offsets = [estimate.offset_a2 for estimate in replicas(hopping)]
+    assert np.mean(offsets) == pytest.approx(6 * 0.35**2, rel=0.03)
+
+
+def test_ions_that_move_together_are_seen_by_the_blocks():
+    single = np.mean([estimate.diffusivity_std for estimate in replicas(brownian)])
+    grouped = np.mean([estimate.diffusivity_std for estimate in replicas(in_groups)])
+    assert 1.5 < grouped / single < 2.5  # sqrt(4) for groups of four
+
+
+@pytest.mark.parametrize("estimator", [diffusion_coefficient, paper_protocol])
+def test_a_shift_of_a_thousand_angstrom_changes_nothing(estimator):
+    positions = brownian(np.random.default_rng(2))
+    moved, still = estimator(positions + 1000.0, 10.0), estimator(positions, 10.0)
+    assert moved.diffusivity == pytest.approx(still.diffusivity, rel=1e-9)
+
+
+def test_drift_of_everything_is_no_diffusion():
+    rng = np.random.default_rng(3)
+    vibrating = rng.normal(scale=0.2, size=(300, 30, 3))
+    positions = vibrating + np.arange(300)[:, None, None] * 0.05
+    framework = np.arange(30) < 20
+    estimate = diffusion_coefficient(remove_drift(positions, framework)[:, ~framework], 1.0)
+    assert estimate.status == "not_diffusive"
+
+
+@pytest.mark.parametrize("estimator", [diffusion_coefficient, paper_protocol])
+@pytest.mark.parametrize("amplitude", [0.1, 0.3, 0.5])
+def test_vibrating_ions_do_not_diffuse(amplitude, estimator):
+    positions = trapped(np.random.default_rng(4), 500, 24, amplitude, 5)
+    estimate = estimator(positions, 0.04)
+    assert (estimate.status, estimate.diffusivity, estimate.diffusivity_std) == ("not_diffusive", None, None)
+    assert "half a jump of 3.6 A, is needed" in estimate.reason
+
+
+def test_even_a_wide_cage_is_no_diffusion():
+    estimate = diffusion_coefficient(trapped(np.random.default_rng(5), 600, 24, 1.5, 2), 0.04)
+    assert estimate.status == "not_diffusive"
+    assert "hops" in estimate.reason
+
+
+@pytest.mark.parametrize(("n_frames", "n_ions"), [(200, 16), (500, 24), (1000, 48)])
+def test_a_short_run_of_fast_ions_is_resolved(n_frames, n_ions):
+    positions = brownian(np.random.default_rng(6), n_frames, n_ions, 0.04, 2.0)
+    estimate = diffusion_coefficient(positions, 0.04)
+    assert estimate.status == "resolved"
+    assert abs(estimate.diffusivity - 2.0) < 4 * estimate.diffusivity_std
+
+
+def test_a_short_run_of_slow_ions_is_not_resolved_and_bounded():
+    estimate = diffusion_coefficient(brownian(np.random.default_rng(7), 500, 24, 0.04, 0.02), 0.04)
+    assert (estimate.status, estimate.diffusivity) == ("not_resolved", None)
+    assert estimate.upper_bound > 0.02
+    assert f"D < {estimate.upper_bound:.2g} A^2/ps" in estimate.reason
+
+
+def test_too_large_an_uncertainty_is_not_resolved():
+    rng = np.random.default_rng(8)
+    # one ion in ten carries all of the motion, in rare bursts
+    positions = np.zeros((400, 10, 3))
+    bursts = rng.random((400, 1)) < 0.005
+    positions[:, 0] = np.cumsum(np.where(bursts, rng.normal(scale=30, size=(400, 3)), 0), axis=0)
+    estimate = diffusion_coefficient(positions, 1.0)
+    assert estimate.status == "not_resolved"
+    assert "the uncertainty is" in estimate.reason
+
+
+def test_ballistic_motion_is_no_line():
+    velocity = np.random.default_rng(9).normal(size=(16, 3))
+    estimate = diffusion_coefficient(np.arange(200)[:, None, None] * velocity, 0.1)
+    assert estimate.status == "not_resolved"
+    assert "not a straight line" in estimate.reason
+
+
+def test_few_frames_are_said_to_be_few():
+    for estimator in (diffusion_coefficient, paper_protocol):
+        estimate = estimator(brownian(np.random.default_rng(10), n_frames=25), 1.0)
+        assert (estimate.status, estimate.reason) == ("not_resolved", "the run has 25 frames, 40 are needed")
+        assert len(estimate.lag_ps) == len(estimate.msd_a2) > 0
+
+
+def test_still_ions_raise_no_warning():
+    assert diffusion_coefficient(np.zeros((100, 2, 3)), 1.0).status == "not_diffusive"
+
+
+@pytest.mark.parametrize(
+    ("positions", "interval", "message"),
+    [
+        (np.zeros((50, 3)), 1.0, "frames x ions x 3"),
+        (np.zeros((50, 0, 3)), 1.0, "at least one"),
+        (np.full((50, 2, 3), np.nan), 1.0, "not finite"),
+        (np.zeros((50, 2, 3)), 0.0, "must both be positive"),
+    ],
+)
+def test_wrong_input_is_said_in_a_sentence(positions, interval, message):
+    with pytest.raises(InputError, match=message):
+        diffusion_coefficient(positions, interval)
+
+
+def test_the_stored_curve_is_the_msd():
+    positions = brownian(np.random.default_rng(11))
+    estimate = diffusion_coefficient(positions, 10.0)
+    lags = np.round(estimate.lag_ps / 10).astype(int)
+    np.testing.assert_allclose(estimate.msd_a2, msd_fft(positions).sum(axis=1)[lags])
+    assert (lags[0], lags[-1]) == (1, 200)
+
+
+def test_the_covariance_is_that_of_many_walks():
+    rng = np.random.default_rng(12)
+    n_frames, n_walks, lags = 60, 40_000, np.array([1, 3, 10, 30])
+    walks = np.cumsum(rng.normal(size=(n_frames, n_walks)), axis=0) + rng.normal(scale=0.7, size=(n_frames, n_walks))
+    msd = np.array([((walks[k:] - walks[:-k]) ** 2).mean(axis=0) for k in lags])
+    model = np.arange(n_frames) + 2 * 0.7**2
+    model[0] = 0.0
+    expected = msd_covariance(model, lags, n_frames)
+    np.testing.assert_allclose(np.cov(msd), expected, rtol=0.06)
