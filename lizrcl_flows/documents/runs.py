@@ -120,6 +120,9 @@ class Transport(Document):
     reason: str = ""
     diffusivity: Diffusivity | None = Field(default=None, description="tracer diffusion coefficient, three dimensions")
     diffusivity_std: Diffusivity | None = Field(default=None, description="standard uncertainty")
+    diffusivity_upper_bound: Diffusivity | None = Field(
+        default=None, description="what it does not exceed, at about 95 %; also where no coefficient is resolved"
+    )
     msd_offset_a2: AreaA2 | None = Field(default=None, description="6 sigma^2 of the cage vibration")
     chi2_per_dof: Number | None = None
     n_hops_estimate: Number | None = None

@@ -88,6 +88,7 @@ def _document(trajectory: Trajectory, species: str, protocol: str, estimate: Dif
         reason=estimate.reason,
         diffusivity=estimate.diffusivity,
         diffusivity_std=estimate.diffusivity_std,
+        diffusivity_upper_bound=estimate.upper_bound,
         msd_offset_a2=estimate.offset_a2,
         chi2_per_dof=estimate.chi2_per_dof,
         n_hops_estimate=estimate.n_hops,

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign, Generation
 from lizrcl_flows.jobs.submitters import Submitter
+from lizrcl_flows.science.convergence import is_converged
 
 LEASE_SECONDS = 60.0
 """Time in which a submission must be done before another process may take it over."""
@@ -90,7 +91,7 @@ def submit_once(archive: Archive, campaign: Campaign, turn: int | str, maker: Tu
     """
     name = turn_id(campaign.id, turn)
     archive.open_turn(name, campaign.id, turn)
-    if archive.turn(name)["state"] != "submitting" or not archive.lease(name, _me(), LEASE_SECONDS):
+    if not archive.lease(name, _me(), LEASE_SECONDS):  # only a turn in state "submitting" can be leased
         return False
     found = submitter.find(name)
     ids = found or submitter.submit(maker.make_turn(campaign, turn), name, campaign.name)
@@ -125,9 +126,8 @@ def _after_learning(archive: Archive, campaign: Campaign, state: str, why: str) 
 
 def _ended(campaign: Campaign, closed: list[Generation]) -> tuple[str, str] | None:
     spec = campaign.spec
-    recent = closed[-spec.convergence.n_generations :]
-    if len(recent) == spec.convergence.n_generations and all(_met(generation) for generation in recent):
-        return "converged", f"converged: {len(recent)} generations in a row met the criterion"
+    if is_converged([generation.convergence for generation in closed], spec.convergence):
+        return "converged", f"converged: {spec.convergence.n_generations} generations in a row met the criterion"
     if spec.budget.labels is not None and campaign.labels_spent >= spec.budget.labels:
         return "out_of_budget", f"the budget of {spec.budget.labels} labels is spent"
     if spec.budget.core_hours is not None and campaign.core_hours_spent >= spec.budget.core_hours:
@@ -135,10 +135,6 @@ def _ended(campaign: Campaign, closed: list[Generation]) -> tuple[str, str] | No
     if closed[-1].index >= spec.max_generations:
         return "at_limit", f"the limit of {spec.max_generations} generations is reached"
     return None
-
-
-def _met(generation: Generation) -> bool:
-    return generation.convergence is not None and generation.convergence.met
 
 
 def _me() -> str:

@@ -2,8 +2,8 @@
 
 import pytest
 from fireworks import LaunchPad
-
 from lizrcl_flows.archive.audit import audit
+
 from lizrcl_flows.documents import Campaign, Candidate, Dataset, Evaluation, Generation, Label, Transport
 from lizrcl_flows.flows.campaigns import find_campaign, run_campaign, start_campaign
 
@@ -42,7 +42,7 @@ def test_every_number_leads_back_to_every_label(workplace):
     run_here(workplace, workplace.campaign())
     transport = next(iter(archive.find(Transport, {"protocol": "gls_blocks"})))
     assert transport.status in ("resolved", "not_resolved", "not_diffusive")
-    above = {node.id for node in archive.ancestors(transport.id)}
+    above = {relative.id for relative in archive.lineage.ancestors(transport.id)}
     trained = {label.id for label in archive.find(Label, {"purpose": "train"})}
     assert trained <= above
     report = audit(archive)
@@ -62,9 +62,8 @@ def test_fireworks_makes_the_same_documents(workplace, tmp_path_factory):
     assert launchpad.workflows.count_documents({}) == 3
     assert launchpad.fireworks.count_documents({"spec._category": {"$exists": False}}) == 0
     assert launchpad.fireworks.count_documents({"state": {"$ne": "COMPLETED"}}) == 0
-    archive.database.client.drop_database(archive.database_name)
-    fresh = type(archive).connect(archive.uri, database=archive.database_name)
-    workplace.archive = fresh
+    archive.connection.client.drop_database(archive.database_name)
+    archive.init()
     run_here(workplace, workplace.campaign())
     assert workplace.ids() == through_fireworks
 

@@ -66,8 +66,8 @@ def test_a_killed_worker_loses_and_doubles_nothing(workplace, stage):
     assert archive.count(Label, {}) == find_campaign(archive, "small").labels_spent
 
 
-def _advance(uri, database, campaign_id, barrier, results):
-    with Archive.connect(uri, database=database) as archive:
+def _advance(campaign_id, barrier, results):
+    with Archive.connect() as archive:
         barrier.wait()
         results.put(start_campaign(archive, campaign_id).submitted)
 
@@ -79,8 +79,7 @@ def test_many_processes_that_advance_at_once_submit_one_workflow(workplace):
     launchpad.reset("", require_password=False)
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(4), context.Queue()
-    arguments = (archive.uri, archive.database_name, campaign.id, barrier, results)
-    processes = [context.Process(target=_advance, args=arguments) for _ in range(4)]
+    processes = [context.Process(target=_advance, args=(campaign.id, barrier, results)) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
