@@ -97,9 +97,10 @@ class GpumdDynamics(Engine):
         with sole_use(directory) as lock:
             wanted = [self._inputs(request, release) for release in self._releases(argv, directory, lock, ours=ours)]
             facts = next(filter(None, (finished_facts(directory, inputs_sha256(inputs)) for inputs in wanted)), None)
-            if facts is None:
-                runs = (_run_once(argv, request, directory, inputs, lock) for inputs in wanted)
-                facts = next(filter(None, runs), None)
+            for inputs in wanted if facts is None else ():
+                facts = _run_once(argv, request, directory, inputs, lock)
+                if facts is not None or "dump" not in last_words(directory / RUN_FOLDER):
+                    break  # it ran, or would refuse the other dialect of the dump keywords as well
         if facts is None:
             work = directory / RUN_FOLDER
             raise EngineError(f"{argv[0]} did not run in {work}: {last_words(work)}")
