@@ -1,5 +1,6 @@
 // Radial and angular functions of eight pairs at once, with derivatives.
 #pragma once
+#include "harmonics.hpp"
 #include "train_vector.hpp"
 
 namespace {
@@ -61,11 +62,10 @@ inline void angular_functions(int l_max, const V8<Real>* u, V8<Real> inverse, V8
         table[3][c] = (dz - along * u[2]) * inverse;
         ++c;
     };
-    const HarmonicTable& harmonic = harmonics();
     for (int l = 1; l <= l_max; ++l) {
         for (int m = 0; m <= l; ++m) {
             // a polynomial in z^2, times z where l - m is odd
-            const double* coefficient = harmonic.polynomial[l][m];
+            const double* coefficient = lizrcl::harmonic_constants.polynomial[l][m];
             const int degree = (l - m) / 2;
             V8<Real> p = splat<Real>(Real(coefficient[degree])), dp = splat<Real>(0);
             for (int i = degree - 1; i >= 0; --i) {

@@ -33,9 +33,10 @@ struct DataSet::Group {
 };
 
 struct DataSet::Step {
+    Step(const Request& asked, Kernel chosen) : request(asked), kernel(chosen) {}
     const Request& request;
     Kernel kernel;
-    Context context;
+    Context context{};
     int unit_number = 0;
     std::vector<bool> slot_used = std::vector<bool>(slots, false);
     std::vector<double> slot_bias = std::vector<double>(slots, 0.0);
@@ -172,7 +173,7 @@ void DataSet::weigh(Step& step, Group& group, Result& result, bool keep) const {
 }
 
 void DataSet::walk(const Request& request, Result& result, bool keep, std::vector<double>* rows) {
-    Step step{.request = request, .kernel = choose_kernel(request.double_precision, shape_.l_max), .context = {}};
+    Step step{request, choose_kernel(request.double_precision, shape_.l_max)};
     step.rows.assign(1, 0);
     for (const std::int64_t s : request.structures) step.rows.push_back(step.rows.back() + std::size_t(atoms(s)));
     const ParameterLayout layout(shape_);
@@ -185,9 +186,9 @@ void DataSet::walk(const Request& request, Result& result, bool keep, std::vecto
     context.shape = shape_;
     context.geometry = Geometry{
         radial_block_.data(), angular_block_.data(), angular_count_.data(),
-        {radial_vector_[0].data(), radial_vector_[1].data(), radial_vector_[2].data()},
-        {angular_vector_[0].data(), angular_vector_[1].data(), angular_vector_[2].data()},
-        radial_index_.data(), angular_index_.data(), angular_type_.data(), type_.data()};
+        {radial_.vector[0].data(), radial_.vector[1].data(), radial_.vector[2].data()},
+        {angular_.vector[0].data(), angular_.vector[1].data(), angular_.vector[2].data()},
+        radial_.index.data(), angular_.index.data(), angular_type_.data(), type_.data()};
     context.radial_cutoff = radial_cutoff_.data();
     context.angular_cutoff = angular_cutoff_.data();
     context.parameters = parameters_.reserve(step.slot_bytes);

@@ -10,6 +10,10 @@
 #include <string>
 #include <vector>
 
+namespace lizrcl {
+struct Surroundings;
+}
+
 namespace lizrcl::training {
 
 // Selects kernels for this processor; `instruction_set` is "" for the best, or the name of one.
@@ -88,7 +92,14 @@ public:
 private:
     struct Group;
     struct Step;
+    struct Pairs {
+        std::vector<double> vector[3];
+        std::vector<std::int32_t> index;
+        void push(const double* r, std::int32_t other);
+        void pad(double cutoff, std::int32_t own);
+    };
     void add_neighbours(const Structure& structure, std::span<const std::int32_t> order);
+    void add_atom(const Surroundings& found, int atom);
     void walk(const Request& request, Result& result, bool keep_predictions, std::vector<double>* descriptor_rows);
     void fill(Step& step, Group& group, std::size_t position) const;
     void weigh(Step& step, Group& group, Result& result, bool keep) const;
@@ -100,9 +111,9 @@ private:
     std::vector<std::int64_t> atom_begin_{0};
     std::vector<std::int32_t> type_, place_; // place_: of a sorted atom in its structure as given
     std::vector<std::int64_t> radial_block_{0}, angular_block_{0};
-    std::vector<std::int32_t> angular_count_, radial_index_, angular_index_;
+    Pairs radial_, angular_;
+    std::vector<std::int32_t> angular_count_;
     std::vector<std::uint8_t> angular_type_;
-    std::vector<double> radial_vector_[3], angular_vector_[3];
     std::vector<double> energy_, force_, virial_, energy_weight_, weight_;
     std::vector<char> has_virial_;
     int most_radial_ = 0, most_angular_ = 0;

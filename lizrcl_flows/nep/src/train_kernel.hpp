@@ -7,6 +7,9 @@
 
 namespace {
 
+using lizrcl::five_body_factor;
+using lizrcl::four_body_factor;
+
 // f[lm] = weight of invariant l for radial function n, in every component of that l.
 template <class Real, int NV>
 inline void spread_over_components(const Shape& s, const Real* weight, int n, Real* f) {
@@ -21,8 +24,8 @@ inline void spread_over_components(const Shape& s, const Real* weight, int n, Re
 // Gradient of the four-body invariant with respect to the five components of l = 2, a quadratic form.
 template <class Real>
 inline void four_body_gradient(const Real* s, Real* g) {
-    const Real A = Real(four_body[0]), B = Real(four_body[1]), C = Real(four_body[2]), D = Real(four_body[3]),
-               E = Real(four_body[4]);
+    const Real A = Real(four_body_factor[0]), B = Real(four_body_factor[1]), C = Real(four_body_factor[2]),
+               D = Real(four_body_factor[3]), E = Real(four_body_factor[4]);
     g[0] = 3 * A * s[0] * s[0] + B * (s[1] * s[1] + s[2] * s[2]) + C * (s[3] * s[3] + s[4] * s[4]);
     g[1] = 2 * B * s[0] * s[1] - 2 * D * s[3] * s[1] + E * s[2] * s[4];
     g[2] = 2 * B * s[0] * s[2] + 2 * D * s[3] * s[2] + E * s[1] * s[4];
@@ -30,11 +33,11 @@ inline void four_body_gradient(const Real* s, Real* g) {
     g[4] = 2 * C * s[0] * s[4] + E * s[1] * s[2];
 }
 
-// The polar form of the same: half of what a change d of the components does to the gradient, twice.
+// What a change d of the components does to that gradient, to first order.
 template <class Real>
 inline void four_body_hessian(const Real* s, const Real* d, Real* g) {
-    const Real A = Real(four_body[0]), B = Real(four_body[1]), C = Real(four_body[2]), D = Real(four_body[3]),
-               E = Real(four_body[4]);
+    const Real A = Real(four_body_factor[0]), B = Real(four_body_factor[1]), C = Real(four_body_factor[2]),
+               D = Real(four_body_factor[3]), E = Real(four_body_factor[4]);
     g[0] = 6 * A * s[0] * d[0] + 2 * B * (s[1] * d[1] + s[2] * d[2]) + 2 * C * (s[3] * d[3] + s[4] * d[4]);
     g[1] = 2 * B * (s[0] * d[1] + d[0] * s[1]) - 2 * D * (s[3] * d[1] + d[3] * s[1]) + E * (s[2] * d[4] + d[2] * s[4]);
     g[2] = 2 * B * (s[0] * d[2] + d[0] * s[2]) + 2 * D * (s[3] * d[2] + d[3] * s[2]) + E * (s[1] * d[4] + d[1] * s[4]);
@@ -62,7 +65,7 @@ inline void invariants(const Shape& shape, const V8<Real>* sums, const Real* c3,
         }
         if (shape.five_body) {
             const Real r = s[0] * s[0] + s[1] * s[1] + s[2] * s[2];
-            out[invariant * shape.angular] = Real(five_body) * r * r;
+            out[invariant * shape.angular] = Real(five_body_factor) * r * r;
         }
     }
 }
@@ -88,7 +91,7 @@ inline void invariants_derivative(const Shape& shape, const V8<Real>* sums, cons
         }
         if (shape.five_body) {
             const Real r = s[0] * s[0] + s[1] * s[1] + s[2] * s[2];
-            out[invariant * shape.angular] = 4 * Real(five_body) * r * (s[0] * d[0] + s[1] * d[1] + s[2] * d[2]);
+            out[invariant * shape.angular] = 4 * Real(five_body_factor) * r * (s[0] * d[0] + s[1] * d[1] + s[2] * d[2]);
         }
     }
 }
@@ -118,7 +121,7 @@ inline void invariants_gradient(const Shape& shape, const Real* weight, const V8
             for (int i = 0; i < 5; ++i) out[3 + i] += w * h[i];
         }
         if (shape.five_body) {
-            const Real w = 4 * Real(five_body) * weight[shape.radial + invariant * shape.angular + n];
+            const Real w = 4 * Real(five_body_factor) * weight[shape.radial + invariant * shape.angular + n];
             const Real r = s[0] * s[0] + s[1] * s[1] + s[2] * s[2];
             const Real dr = 2 * (s[0] * d[0] + s[1] * d[1] + s[2] * d[2]);
             for (int i = 0; i < 3; ++i) out[i] += second ? w * (dr * s[i] + r * d[i]) : w * r * s[i];

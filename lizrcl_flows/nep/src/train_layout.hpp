@@ -5,15 +5,16 @@
 // in which the energy U_i is an ordinary function of the parameters. Forces and virials are a fixed linear operator D on
 // G = dU/dX; the gradient of a loss needs only Lambda = D^T dL/dF and per-atom algebra, no graph of the size of the pairs.
 #pragma once
-#include <cstddef>
-#include <cstdint>
+#include "kernel_layout.hpp"
 
 namespace lizrcl::training {
+
+// Functions of this header are always inlined: it is compiled for several processors, and the linker must not share them.
 
 // Pairs are stored in blocks of this many lanes, padded with pairs at the cutoff, which contribute nothing.
 inline constexpr int lanes = 8;
 
-constexpr int padded(int count) { return (count + lanes - 1) / lanes * lanes; }
+LIZRCL_INLINE constexpr int padded(int count) { return (count + lanes - 1) / lanes * lanes; }
 
 struct Shape {
     int types;
@@ -23,13 +24,13 @@ struct Shape {
     bool four_body, five_body;
     int neurons;
 
-    int lm() const { return l_max * (l_max + 2); }
-    int invariants() const { return l_max + four_body + five_body; }
-    int descriptors() const { return radial + angular * invariants(); }
-    int radial_moments() const { return types * radial_basis; }
-    int angular_moments() const { return types * angular_basis; }
-    std::size_t network_parameters() const { return std::size_t(types) * neurons * (descriptors() + 2) + 1; }
-    std::size_t parameters() const {
+    LIZRCL_INLINE int lm() const { return l_max * (l_max + 2); }
+    LIZRCL_INLINE int invariants() const { return l_max + four_body + five_body; }
+    LIZRCL_INLINE int descriptors() const { return radial + angular * invariants(); }
+    LIZRCL_INLINE int radial_moments() const { return types * radial_basis; }
+    LIZRCL_INLINE int angular_moments() const { return types * angular_basis; }
+    LIZRCL_INLINE std::size_t network_parameters() const { return std::size_t(types) * neurons * (descriptors() + 2) + 1; }
+    LIZRCL_INLINE std::size_t parameters() const {
         return network_parameters() +
                std::size_t(types) * types * (radial * radial_basis + angular * angular_basis);
     }
@@ -37,11 +38,11 @@ struct Shape {
 
 // Parameters of one centre type, padded for the vector loops; the offsets count numbers, not bytes.
 struct ParameterLayout {
-    explicit ParameterLayout(const Shape& s)
+    LIZRCL_INLINE explicit ParameterLayout(const Shape& s)
         : descriptors(padded(s.descriptors())), neurons(padded(s.neurons)), radial(padded(s.radial)),
           moments(padded(s.radial_moments())) {
         std::size_t end = 0;
-        auto take = [&end](std::size_t count) {
+        auto take = [&end](std::size_t count) __attribute__((always_inline)) {
             const std::size_t begin = end;
             end += padded(int(count));
             return begin;
@@ -108,21 +109,6 @@ struct Context {
 struct ScratchSizes {
     std::size_t atom, radial_block, angular_block, worker; // bytes
 };
-
-// Real harmonics in the convention of NEP, components per l: m = 0, then real and imaginary part for m = 1..l.
-// The polynomials in z that multiply (x + iy)^m, as powers of z^2 (times z where l - m is odd), and the weights with
-// which squared components add up to the invariant (2l+1)/(4 pi) sum_jk P_l(u_j . u_k).
-struct HarmonicTable {
-    double polynomial[9][9][5];
-    double weight[80];
-};
-const HarmonicTable& harmonics();
-
-// Four-body invariant of the l = 2 components: coefficients of s0^3, s0 (s1^2 + s2^2), s0 (s3^2 + s4^2),
-// s3 (s2^2 - s1^2) and s1 s2 s4. Five-body invariant: factor of (s0^2 + s1^2 + s2^2)^2 of the l = 1 components.
-inline constexpr double four_body[5] = {-0.007499480826664, -0.134990654879954, 0.067495327439977, 0.404971964639861,
-                                        -0.809943929279723};
-inline constexpr double five_body = 0.026596810706114;
 
 struct Kernel {
     std::size_t real_size;

@@ -65,7 +65,7 @@ struct Worker {
         gq = reinterpret_cast<Real*>(take(l.descriptors / lanes));
         y = reinterpret_cast<Real*>(take(l.neurons / lanes));
         gz = reinterpret_cast<Real*>(take(l.neurons / lanes));
-        for (int c = 0; c < NV * lanes; ++c) c3[c] = c < s.lm() ? Real(harmonics().weight[c]) : Real(0);
+        for (int c = 0; c < NV * lanes; ++c) c3[c] = c < s.lm() ? Real(lizrcl::harmonic_constants.weight[c]) : Real(0);
         for (int i = s.radial_moments(); i < l.moments; ++i) radial_adjoint[i] = 0;
     }
     const V8<Real>* c3_vector() const { return reinterpret_cast<const V8<Real>*>(c3); }

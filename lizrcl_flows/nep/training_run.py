@@ -1,0 +1,249 @@
+"""One training in progress: parameters, optimiser and the order of batches, advanced step by step and restartable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lizrcl_flows.errors import EngineError
+from lizrcl_flows.nep.training_data import References, TrainingData
+from lizrcl_flows.nep.training_loss import LossWeights, RunningErrors, SquareSums, batch_sums
+from lizrcl_flows.nep.training_optimiser import Settings, Soap
+from lizrcl_flows.nep.training_parameters import (
+    Architecture,
+    add_references,
+    centre_neurons,
+    descriptor_scale,
+    places,
+    random_parameters,
+    reserve_constant_neurons,
+)
+
+Floats = NDArray[np.float64]
+
+WARM_UP_STEPS = 100
+LAST_RATE = 0.02
+"""The learning rate falls to this part of its first value along a cosine."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where training starts: parameters in the order of nep.txt, the descriptor scales and what may change.
+
+    Attributes
+    ----------
+    parameters
+        (parameters,) without the reference energies.
+    scale
+        (descriptors,) q_scaler.
+    free
+        (parameters,) False for what stays as it is.
+    references
+        Energies that the parameters do not contain.
+    """
+
+    parameters: Floats
+    scale: Floats
+    free: NDArray[np.bool_]
+    references: References
+
+
+def random_start(
+    architecture: Architecture, data: TrainingData, references: References, generator: np.random.Generator
+) -> Start:
+    """Random parameters, with scales and biases that fit the descriptors of the training set."""
+    parameters = random_parameters(architecture, generator)
+    rows = data.descriptors(parameters, np.ones(architecture.descriptors))
+    scale = descriptor_scale(rows)
+    centre_neurons(architecture, parameters, rows.mean(axis=0) * scale)
+    free = np.ones(len(parameters), dtype=bool)
+    if np.any(references.by_type):
+        free = reserve_constant_neurons(architecture, parameters)
+    return Start(parameters, scale, free, references)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Root mean square errors over a set: energies (eV/atom) without and with their mean shift, forces, virials."""
+
+    energy: float
+    force: float
+    virial: float
+    energy_shift: float
+
+    def total(self, weights: LossWeights) -> float:
+        """Loss without regularisation."""
+        return weights.energy * self.energy + weights.force * self.force + weights.virial * self.virial
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training proceeds.
+
+    Attributes
+    ----------
+    loss
+        Weights of the terms of the loss.
+    batch
+        Structures of a step; all of them where there are no more.
+    learning_rate
+        First learning rate.
+    bag
+        Indices of the structures to train on, repeats allowed; all where None.
+    """
+
+    loss: LossWeights
+    batch: int
+    learning_rate: float = 5e-3
+    bag: tuple[int, ...] | None = None
+
+
+class Run:
+    """Training in progress.
+
+    Parameters
+    ----------
+    data
+        Training structures.
+    start
+        First parameters.
+    plan
+        How to proceed.
+    generator
+        Orders the batches; its state is part of a checkpoint.
+    """
+
+    def __init__(self, data: TrainingData, start: Start, plan: Plan, generator: np.random.Generator) -> None:
+        self.data = data
+        self.start = start
+        self.plan = plan
+        self.generator = generator
+        self.parameters = start.parameters.copy()
+        at = places(data.architecture)
+        self.optimiser = Soap(len(self.parameters), [at.w0, at.radial, at.angular], Settings())
+        self.structures = np.array(plan.bag, dtype=np.int64) if plan.bag is not None else data.everything()
+        self.queue = np.zeros(0, dtype=np.int64)
+        self.window = SquareSums()
+        first = self._sums(data, self.structures)
+        self.running = RunningErrors(plan.loss, first.sums / np.maximum(first.counts, 1))
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.optimiser.number
+
+    def _next_batch(self) -> NDArray[np.int64]:
+        size = min(self.plan.batch, len(self.structures))
+        if len(self.queue) < size:
+            self.queue = np.append(self.queue, self.generator.permutation(self.structures))
+        batch, self.queue = self.queue[:size], self.queue[size:]
+        return np.ascontiguousarray(batch)
+
+    def advance(self, progress: float) -> None:
+        """Do one step with one batch.
+
+        Parameters
+        ----------
+        progress
+            0 at the first step, 1 at the last: sets the learning rate.
+
+        Raises
+        ------
+        EngineError
+            The loss is not a number any more.
+        """
+        batch = self._next_batch()
+        counts = self.data.counts(batch)
+        result = self.data.evaluate(
+            self.parameters, self.start.scale, batch, self.running.coefficients(counts)
+        )
+        sums, gradient = batch_sums(result), result["gradient"]
+        if not (np.all(np.isfinite(sums)) and np.all(np.isfinite(gradient))):
+            raise EngineError(
+                f"training broke down at step {self.step + 1}: the loss is not finite; look for wrong labels or "
+                "atoms on top of each other in the training structures"
+            )
+        if self.plan.loss.regularised:
+            gradient = gradient + self.plan.loss.regularisation(self.parameters)[2]
+        gradient = np.where(self.start.free, gradient, 0.0)
+        direction = np.where(self.start.free, self.optimiser.direction(gradient), 0.0)
+        self.parameters -= self._rate(progress) * direction
+        self.running.add(sums, counts)
+        self.window.add(result, counts)
+
+    def _rate(self, progress: float) -> float:
+        cosine = 0.5 * (1 + np.cos(np.pi * min(progress, 1.0)))
+        warm_up = min(1.0, self.step / WARM_UP_STEPS)
+        return float(self.plan.learning_rate * warm_up * (LAST_RATE + (1 - LAST_RATE) * cosine))
+
+    def close_window(self) -> Floats:
+        """(3,) root mean squares over the batches since the last call: energy, force, virial."""
+        closed, self.window = self.window, SquareSums()
+        return closed.root_mean_squares()
+
+    def _sums(self, data: TrainingData, structures: NDArray[np.int64]) -> SquareSums:
+        sums = SquareSums()
+        sums.add(
+            data.evaluate(self.parameters, self.start.scale, structures, double_precision=True), data.counts(structures)
+        )
+        return sums
+
+    def errors(self, data: TrainingData | None = None) -> Errors:
+        """Errors over a whole set, the training set where none is given."""
+        chosen = data or self.data
+        sums = self._sums(chosen, self.structures if data is None else chosen.everything())
+        rmse = sums.root_mean_squares()
+        shift = sums.energy_shift / max(sums.counts[0], 1)
+        return Errors(float(rmse[0]), float(rmse[1]), float(rmse[2]), float(shift))
+
+    def absolute_parameters(self, energy_shift: float) -> Floats:
+        """Parameters that give absolute energies, with the mean shift (eV/atom) of the training set taken out."""
+        references = self.start.references
+        return add_references(
+            self.data.architecture, self.parameters, references.by_type, references.shared - energy_shift
+        )
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Everything that a restart needs to go on as if nothing had happened."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            "parameters": self.parameters,
+            "scale": self.start.scale,
+            "free": self.start.free,
+            "by_type": self.start.references.by_type,
+            "shared": np.array(self.start.references.shared),
+            "queue": self.queue,
+            "mean_squares": self.running.mean_squares,
+            "window_sums": self.window.sums,
+            "window_counts": self.window.counts,
+            "window_shift": np.array(self.window.energy_shift),
+            "generator": np.array(json.dumps(self.generator.bit_generator.state)),
+        }
+        arrays.update({f"optimiser_{name}": value for name, value in self.optimiser.state().items()})
+        return arrays
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from what `state` returned."""
+        references = References(arrays["by_type"], float(arrays["shared"]))
+        self.parameters = np.array(arrays["parameters"])
+        self.start = Start(self.parameters.copy(), arrays["scale"], arrays["free"], references)
+        self.queue = np.array(arrays["queue"])
+        self.running.mean_squares = np.array(arrays["mean_squares"])
+        self.window = SquareSums(
+            np.array(arrays["window_sums"]), np.array(arrays["window_counts"]), float(arrays["window_shift"])
+        )
+        self.generator.bit_generator.state = json.loads(str(arrays["generator"]))
+        prefix = "optimiser_"
+        self.optimiser.restore({name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)})
+
+
+def check_bag(bag: Sequence[int], count: int) -> tuple[int, ...]:
+    """Indices as a tuple; ValueError for one that is out of range."""
+    wrong = [i for i in bag if not 0 <= i < count]
+    if wrong or not bag:
+        raise ValueError(f"a bag holds indices of the {count} training structures, not {wrong[:3] or 'nothing'}")
+    return tuple(int(i) for i in bag)
