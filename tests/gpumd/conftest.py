@@ -128,3 +128,54 @@ def gas():
         return ModelXyz(("Ar",) * atoms, np.eye(3) * length, positions, np.ones(3, dtype=bool))
 
     return build
+
+
+def nep_text(seed, elements=("Li", "Zr", "Cl"), strength=0.02):
+    """Text of a small NEP4 model with a ZBL wall and otherwise random, gentle parameters."""
+    rng = np.random.default_rng(seed)
+    types, radial, angular, basis, neurons = len(elements), 4, 3, 6, 8
+    dimension = (radial + 1) + (angular + 1) * 5
+    numbers = []
+    for _ in elements:
+        numbers += [rng.normal(size=neurons * dimension) * 0.5, rng.normal(size=neurons)]
+        numbers += [rng.normal(size=neurons) * strength]
+    numbers += [np.zeros(1)]
+    numbers += [rng.normal(size=(count + 1) * (basis + 1) * types**2) * 0.3 for count in (radial, angular)]
+    numbers += [np.ones(dimension)]
+    header = [
+        f"nep4_zbl {types} {' '.join(elements)}",
+        "zbl 1.0 2.0",
+        "cutoff 5 4 200 200",
+        f"n_max {radial} {angular}",
+        f"basis_size {basis} {basis}",
+        "l_max 4 2 0",
+        f"ANN {neurons} 0",
+    ]
+    return "\n".join(header + [f"{value:15.7e}" for value in np.concatenate(numbers)]) + "\n"
+
+
+@pytest.fixture
+def random_nep():
+    return nep_text
+
+
+@pytest.fixture
+def chloride():
+    """Build hexagonal Li2ZrCl6 (P-31c, 18 atoms times the repeats), slightly rattled."""
+
+    def build(repeats=(1, 1, 1), rattle=0.02):
+        a, c, x, y, z = 6.29, 11.85, 0.0153, 0.3486, 0.1277
+        cell = np.array([[a, 0, 0], [-a / 2, a * np.sqrt(3) / 2, 0], [0, 0, c]])
+        lithium = [(0, 0, 1 / 4), (0, 0, 3 / 4), (1 / 3, 2 / 3, 3 / 4), (2 / 3, 1 / 3, 1 / 4)]
+        zirconium = [(1 / 3, 2 / 3, 1 / 4), (2 / 3, 1 / 3, 3 / 4)]
+        chlorine = []
+        for u, v in ((x, y), (-y, x - y), (y - x, -x)):
+            chlorine += [(u, v, z), (-u, -v, -z), (-v, -u, 0.5 - z), (v, u, 0.5 + z)]
+        fractional = np.array(lithium + zirconium + chlorine)
+        species = ("Li",) * 4 + ("Zr",) * 2 + ("Cl",) * 12
+        positions = (fractional % 1.0) @ cell
+        model = ModelXyz(species, cell, positions, np.ones(3, dtype=bool)).replicated(repeats)
+        model.positions[:] += np.random.default_rng(1).normal(size=model.positions.shape) * rattle
+        return model
+
+    return build

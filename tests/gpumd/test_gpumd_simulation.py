@@ -109,7 +109,7 @@ def test_separate_files(run):
 
 
 def test_active_follows_its_definition(run):
-    """Members whose forces are f, 1.2 f and 0.5 f: the deviation is |f| times the population deviation of the factors."""
+    """Members with forces f, 1.2 f and 0.5 f: the deviation is |f| times the population deviation of the factors."""
     factors = (1.0, 1.2, 0.5)
     ensemble, dump = "ensemble nvt_bdp 80 80 50\n", "dump_xyz 10 all.xyz precision double force\n"
     text = HEAD + ensemble + dump + "active 10 1 1 1 {}\nrun 100"
