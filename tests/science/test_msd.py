@@ -42,9 +42,9 @@ def test_axes_are_kept_apart():
 
 def test_a_shift_of_the_origin_changes_nothing():
     positions = walk(np.random.default_rng(2), 200, 10)
-    moved = positions + [1000.0, -1000.0, 5000.0]
+    moved = positions + np.array([1000.0, -1000.0, 5000.0])
     np.testing.assert_allclose(msd_fft(moved), msd_fft(positions), rtol=1e-9, atol=1e-12)
-    # the equation as it is printed in the study, |r(t + t0)|^2 - |r(t0)|^2, is no displacement and moves with the origin
+    # the equation as the study prints it, |r(t + t0)|^2 - |r(t0)|^2, is no displacement and moves with the origin
     misprint = ((moved[50:] ** 2) - (moved[:-50] ** 2)).mean(axis=(0, 1)).sum()
     right = ((positions[50:] ** 2) - (positions[:-50] ** 2)).mean(axis=(0, 1)).sum()
     assert abs(misprint - right) > 1
@@ -85,7 +85,7 @@ def test_in_a_breathing_cell_the_diffusion_stays_and_the_breathing_does_not_add(
 def test_a_step_of_half_a_cell_is_refused_with_its_frame():
     positions = np.zeros((5, 2, 3))
     positions[3:, 1, 0] = 4.9
-    with pytest.raises(InputError, match="frame 3: an atom moves by more than 0.4 of a cell"):
+    with pytest.raises(InputError, match=r"frame 3: an atom moves by more than 0\.4 of a cell"):
         unwrap(positions, 10 * np.eye(3))
 
 

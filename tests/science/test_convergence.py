@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from lizrcl_flows.documents.spec import ConvergenceSpec
+from lizrcl_flows.science.convergence import convergence_evidence, is_converged
+
+SPEC = ConvergenceSpec(temperature_max_k=1000, pressure_max_gpa=0.1, fraction_above_eps_lo=0.02, n_generations=2)
+MET = convergence_evidence(np.array([300.0]), np.array([0.0]), np.array([0.1]), SPEC, 0.3)
+NOT_MET = convergence_evidence(np.array([300.0]), np.array([0.0]), np.array([0.4]), SPEC, 0.3)
+
+
+def test_frames_outside_the_target_do_not_count():
+    temperatures = np.array([300.0, 1000, 1100, 2000, 300, 300])
+    pressures = np.array([0.0, 0.1, 0.0, 0.0, 0.2, -0.2])
+    eps = np.array([0.1, 0.2, 9, 9, 9, 9])
+    evidence = convergence_evidence(temperatures, pressures, eps, SPEC, 0.3)
+    assert (evidence.n_frames_in_target, evidence.fraction_above_eps_lo, evidence.met) == (2, 0.0, True)
+    assert evidence.missing == ""
+
+
+def test_a_doubtful_frame_is_at_eps_lo_or_above_or_not_a_number():
+    eps = np.array([0.3, np.nan, np.inf, 0.299999])
+    evidence = convergence_evidence(np.full(4, 300.0), np.zeros(4), eps, SPEC, 0.3)
+    assert evidence.fraction_above_eps_lo == 0.75
+    assert "3 of 4 frames at T <= 1000 K and P <= 0.1 GPa have eps >= 0.3 eV/A (75.00%)" in evidence.missing
+
+
+@pytest.mark.parametrize(("n_doubtful", "met"), [(2, True), (3, False)])
+def test_the_allowed_share_is_allowed(n_doubtful, met):
+    eps = np.zeros(100)
+    eps[:n_doubtful] = 1.0
+    assert convergence_evidence(np.full(100, 300.0), np.zeros(100), eps, SPEC, 0.3).met is met
+
+
+def test_no_frame_in_the_target_is_no_convergence():
+    evidence = convergence_evidence(np.array([2000.0]), np.array([0.0]), np.array([0.0]), SPEC, 0.3)
+    assert (evidence.met, evidence.fraction_above_eps_lo) == (False, None)
+    assert "no frame was explored at T <= 1000 K" in evidence.missing
+
+
+@pytest.mark.parametrize(
+    ("history", "converged"),
+    [
+        ([], False),
+        ([MET], False),
+        ([MET, MET], True),
+        ([NOT_MET, MET, MET], True),
+        ([MET, MET, NOT_MET], False),
+        ([MET, NOT_MET, MET], False),
+        ([MET, None], False),
+    ],
+)
+def test_the_last_generations_must_all_meet_it(history, converged):
+    assert is_converged(history, SPEC) is converged
