@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from lizrcl_flows.cli.lazy import SuggestingGroup
 from lizrcl_flows.cli.noun_table import HELP, NOUNS, Noun, value_at
 from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
 from lizrcl_flows.cli.session import dry_run_option, json_option, open_archive
-from lizrcl_flows.errors import InputError
+from lizrcl_flows.errors import BackendError, InputError
 
 DEFAULT_LIMIT = 20
 
@@ -35,7 +35,7 @@ def _find(noun: Noun) -> click.Command:
         with open_archive() as archive:
             kind = _kind(noun)
             found = archive.find_records(kind, criteria, fields=paths, sort=order, limit=options["limit"] or None)
-            records = list(found)
+            records = _fetched(found, options["query"])
             total = len(records) if len(records) < (options["limit"] or 1 << 60) else archive.count(kind, criteria)
         if options["as_json"]:
             emit_json([{"id": record["_id"], **_flat(record, paths)} for record in records])
@@ -62,6 +62,23 @@ def _find(noun: Noun) -> click.Command:
         )
     )
     return command
+
+
+def _fetched(found: Iterator[dict[str, Any]], query: str | None) -> list[dict[str, Any]]:
+    """Run the query.
+
+    Raises
+    ------
+    InputError
+        If the database does not understand the user's filter.
+    """
+    try:
+        return list(found)
+    except BackendError as error:
+        if query and type(error.__cause__).__name__ == "OperationFailure":
+            reason = str(error.__cause__).partition(", full error")[0]
+            raise InputError(f"--query {query}: the database does not accept this filter: {reason}") from error
+        raise
 
 
 def mongo_filter(noun: Noun, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,26 +196,39 @@ def _content(document: Any, *, arrays: bool) -> dict[str, Any]:
 
 def _readable(document: Any) -> dict[str, Any]:
     """Return field and value for a person: arrays by shape and unit, empty fields left out, bookkeeping last."""
-    specs = document.array_specs()
+    specs, units = document.array_specs(), _units(type(document))
     last = ("parents", "provenance", "created_at", "schema_version", "digest")
     names = [name for name in type(document).model_fields if name not in last and name != "id"]
     shown: dict[str, Any] = {"id": document.id}
     for name in [*names, *last]:
         value = getattr(document, name)
-        if value is None or value in ("", (), {}):
-            continue
-        if name in specs:
-            value = f"{' x '.join(str(length) for length in value.shape)} numbers ({specs[name].unit})"
-        shown[name] = _without_empty(value)
+        if name in specs and value is not None:
+            shown[name] = f"{' x '.join(str(length) for length in value.shape)} numbers ({specs[name].unit})"
+        elif not _is_empty(value := _without_empty(value)):
+            shown[f"{name} ({units[name]})" if name in units else name] = value
     return shown
+
+
+def _units(kind: Any) -> dict[str, str]:
+    """Return the unit of every number of a document that has one."""
+    units = {}
+    for name, entry in kind.model_json_schema(by_alias=False)["properties"].items():
+        unit = next((part["unit"] for part in (entry, *entry.get("anyOf", ())) if "unit" in part), "1")
+        if unit != "1":
+            units[name] = unit
+    return units
 
 
 def _without_empty(value: Any) -> Any:
     if hasattr(value, "model_dump"):
-        return {key: item for key, item in value.model_dump().items() if item not in (None, "", (), [])}
+        return {key: item for key, item in value.model_dump().items() if not _is_empty(item)}
     if isinstance(value, tuple):
         return tuple(_without_empty(item) for item in value)
     return value
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | tuple | list | dict) and not value)
 
 
 def _event_row(event: Any) -> list[Any]:

@@ -88,7 +88,9 @@ def number(value: float | None, digits: int = 4) -> str:
     """Return a number with so many significant digits, or a dash."""
     if value is None:
         return NOTHING
-    if value and math.isfinite(value) and 1e-3 <= abs(value) < 1e6:
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e6:
+        return f"{value:.0f}"
+    if math.isfinite(value) and 1e-3 <= abs(value) < 1e6:
         decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
         return f"{value:.{decimals}f}"
     return f"{value:.{digits}g}"

@@ -1,0 +1,218 @@
+"""What a campaign has done and is doing, read from the archive alone: generations and stages of the running turn."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lizrcl_flows.archive import Archive
+    from lizrcl_flows.documents import Campaign, Generation
+
+PRODUCTION = "production"
+ENDED = ("complete", "stalled", "paused")
+"""States in which nothing more happens by itself."""
+
+LEARNT = ("converged", "out_of_budget", "at_limit")
+"""States in which learning has ended and production is what remains."""
+
+TRANSPORT_PROTOCOLS = 2
+"""Our estimator and the study's protocol: every production run is measured by both."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a turn: how much of it is done.
+
+    Attributes
+    ----------
+    name
+        In words, as a verb.
+    done, total
+        Documents written and expected; None where it is not known yet how many there will be.
+    note
+        What is remarkable, such as failed labels.
+    """
+
+    name: str
+    done: int
+    total: int | None
+    note: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything expected is there."""
+        return self.total is not None and self.done >= self.total
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a campaign stands: its state, the running turn and the stages of that turn in order."""
+
+    state: str
+    turn: int | str | None
+    stages: tuple[Stage, ...]
+
+    @property
+    def title(self) -> str:
+        """Name the turn as a person would."""
+        if self.turn is None:
+            return f"campaign {self.state}"
+        return f"generation {self.turn}" if isinstance(self.turn, int) else self.turn
+
+
+def closed_generations(archive: "Archive", campaign: "Campaign") -> "list[Generation]":
+    """Return the generations of a campaign that are closed, in order."""
+    from lizrcl_flows.documents import Generation
+
+    return list(archive.find(Generation, {"campaign_id": campaign.id}, sort=[("index", 1)]))
+
+
+def campaign_progress(archive: "Archive", campaign: "Campaign") -> Progress:
+    """Return what the campaign is at."""
+    if campaign.state in ENDED:
+        return Progress(campaign.state, None, ())
+    if campaign.state in LEARNT:
+        return Progress(campaign.state, PRODUCTION, _production_stages(archive, campaign))
+    index = len(closed_generations(archive, campaign))
+    first = _initial_stages(archive, campaign) if index == 0 else _exploration_stages(archive, campaign, index)
+    return Progress(campaign.state, index, (*first, *_learning_stages(archive, campaign, index)))
+
+
+def _initial_stages(archive: "Archive", campaign: "Campaign") -> tuple[Stage, ...]:
+    initial = campaign.spec.initial
+    wanted = initial.n_structures + initial.n_holdout
+    place = {"campaign": campaign.name, "generation": 0}
+    made = _count(archive, "Structure", {**place, "origin.kind": "perturbed"})
+    return (Stage("make structures", made, wanted), _labels(archive, place, wanted))
+
+
+def _exploration_stages(archive: "Archive", campaign: "Campaign", index: int) -> tuple[Stage, ...]:
+    spec = campaign.spec
+    place = {"campaign": campaign.name, "generation": index}
+    runs = {**place, "purpose": "exploration"}
+    blown = _count(archive, "Trajectory", {**runs, "health.status": {"$ne": "ok"}})
+    explored = Stage(
+        "explore by dynamics",
+        _count(archive, "Trajectory", runs),
+        len(spec.phases) * spec.exploration.runs_per_phase,
+        note=f"{blown} stopped early" if blown else "",
+    )
+    doubtful = _count(archive, "Candidate", place)
+    selected = _count(archive, "Candidate", {**place, "verdict": "selected"})
+    note = f"{doubtful} doubtful frames" if doubtful else ""
+    wanted = selected if doubtful else None
+    return (explored, Stage("screen and select", selected, wanted, note), _labels(archive, place, wanted))
+
+
+def _labels(archive: "Archive", place: dict[str, Any], wanted: int | None) -> Stage:
+    failed = _count(archive, "Label", {**place, "status": {"$ne": "accepted"}})
+    return Stage("label", _count(archive, "Label", place), wanted, f"{failed} failed" if failed else "")
+
+
+def _learning_stages(archive: "Archive", campaign: "Campaign", index: int) -> tuple[Stage, ...]:
+    place = {"campaign": campaign.name, "generation": index}
+    return (
+        Stage("train committee", _count(archive, "Model", place), campaign.spec.training.committee_size),
+        Stage("evaluate on hold-out", _count(archive, "Evaluation", {**place, "kind": "holdout"}), 1),
+    )
+
+
+def _production_stages(archive: "Archive", campaign: "Campaign") -> tuple[Stage, ...]:
+    from lizrcl_flows.documents import Trajectory
+
+    wanted = len(campaign.spec.production)
+    runs = archive.find_records(Trajectory, {"campaign": campaign.name, "purpose": "production"}, fields=["_id"])
+    names = [record["_id"] for record in runs]
+    measured = _count(archive, "Transport", {"trajectories": {"$in": names}})
+    return (
+        Stage("production dynamics", len(names), wanted),
+        Stage("measure diffusion", measured, wanted * TRANSPORT_PROTOCOLS),
+    )
+
+
+def _count(archive: "Archive", kind: str, criteria: dict[str, Any]) -> int:
+    import lizrcl_flows.documents
+
+    return int(archive.count(getattr(lizrcl_flows.documents, kind), criteria))
+
+
+def generation_row(archive: "Archive", generation: "Generation") -> dict[str, Any]:
+    """Return what one generation did, with its errors on the fixed hold-out before and after.
+
+    Energies are in eV/atom, forces and eps in eV/A.
+    """
+    before, after = (holdout_errors(archive, name) for name in _evaluations(generation))
+    return {
+        "generation": generation.index,
+        "id": generation.id,
+        "state": generation.state,
+        "runs": generation.n_trajectories,
+        "explored": generation.n_explored,
+        "rejected": {entry.reason: entry.count for entry in generation.n_rejected},
+        "candidates": generation.n_candidates,
+        "selected": generation.n_selected,
+        "labelled": generation.n_labelled,
+        "failed": generation.n_failed,
+        "eps_median": generation.eps_median,
+        "eps_max": generation.eps_max,
+        "rmse_force_before": before[0],
+        "rmse_force_after": after[0],
+        "rmse_energy_before": before[1],
+        "rmse_energy_after": after[1],
+        "stalled_reason": generation.stalled_reason,
+    }
+
+
+def _evaluations(generation: "Generation") -> tuple[str | None, str | None]:
+    return generation.evaluation_before, generation.evaluation_after
+
+
+def holdout_errors(archive: "Archive", evaluation_id: str | None) -> tuple[float | None, float | None]:
+    """Return RMSE of forces (eV/A) and energies (eV/atom) over a whole evaluation, or None where there is none."""
+    from lizrcl_flows.documents import Evaluation
+
+    if evaluation_id is None:
+        return None, None
+    evaluation = archive.get(Evaluation, evaluation_id)
+    whole = next((group for group in evaluation.groups if group.group == "all"), None)
+    return (whole.rmse_force, whole.rmse_energy) if whole else (None, None)
+
+
+GENERATION_HEADER = (
+    "generation",
+    "explored",
+    "rejected",
+    "selected",
+    "labelled",
+    "failed",
+    "eps median / max (eV/A)",
+    "hold-out RMSE: F (eV/A)",
+    "E (meV/atom)",
+)
+
+
+def generation_cells(row: dict[str, Any]) -> list[Any]:
+    """Return the cells of a row of the table of generations, for `GENERATION_HEADER`."""
+    from lizrcl_flows.cli.output import NOTHING, number
+
+    rejected = ", ".join(f"{count} {reason}" for reason, count in row["rejected"].items()) or "0"
+    eps = (row["eps_median"], row["eps_max"])
+    energies = [
+        None if value is None else 1000 * value for value in (row["rmse_energy_before"], row["rmse_energy_after"])
+    ]
+    return [
+        row["generation"],
+        row["explored"],
+        rejected,
+        row["selected"],
+        row["labelled"],
+        row["failed"],
+        NOTHING if eps == (None, None) else f"{number(eps[0], 3)} / {number(eps[1], 3)}",
+        _change(row["rmse_force_before"], row["rmse_force_after"]),
+        _change(*energies),
+    ]
+
+
+def _change(before: float | None, after: float | None) -> str:
+    from lizrcl_flows.cli.output import number
+
+    return number(after, 3) if before is None else f"{number(before, 3)} -> {number(after, 3)}"
