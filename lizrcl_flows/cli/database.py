@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lizrcl_flows.cli.lazy import SuggestingGroup
-from lizrcl_flows.cli.output import emit_json, pairs, say, show
+from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
 from lizrcl_flows.cli.session import dry_run_option, json_option, open_archive
 from lizrcl_flows.errors import BackendError, IntegrityError
 
@@ -121,3 +121,25 @@ def init(dry_run: bool) -> None:
             return
         archive.init()
         say(f"{archive.location} is ready")
+
+
+@db.command("check")
+@click.option("--repair", is_flag=True, help="Put right what a crash left; only while no worker writes.")
+@json_option
+@click.pass_context
+def check(ctx: click.Context, repair: bool, as_json: bool) -> None:
+    """Look whether indexes, validators and lineage are complete; exit code 4 if something is not in order."""
+    from lizrcl_flows.archive.check import check as run_check
+
+    with open_archive(write=repair) as archive:
+        report = run_check(archive, repair=repair)
+    if as_json:
+        emit_json(report.as_dict())
+        ctx.exit(0 if report.ok else IntegrityError.exit_code)
+    if report.problems:
+        rows = [[problem.subject, problem.what, problem.repaired] for problem in report.problems]
+        show(table(["where", "what", "repaired"], rows))
+    if not report.ok:
+        n_left = sum(not problem.repaired for problem in report.problems)
+        raise IntegrityError(f"{n_left} problems; `lizrcl db check --repair` puts right what can be put right")
+    say("the database is in order")

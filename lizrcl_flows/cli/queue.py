@@ -72,7 +72,7 @@ class Queue:
 
     def failures(self, campaign: str) -> list[Failure]:
         """Return the root causes: failed Fireworks none of whose parents failed, oldest first."""
-        failures = []
+        failures: list[Failure] = []
         for workflow in self.launchpad.workflows.find({"metadata.campaign": campaign}, {"links": 1, "nodes": 1}):
             criteria = {"fw_id": {"$in": workflow["nodes"]}, "state": "FIZZLED"}
             fizzled = {firework["fw_id"]: firework for firework in self.launchpad.fireworks.find(criteria)}

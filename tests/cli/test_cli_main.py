@@ -12,7 +12,18 @@ from click.testing import CliRunner
 from lizrcl_flows.cli.main import COMMANDS, cli, describe
 from lizrcl_flows.errors import BackendError, EngineError, InputError, IntegrityError, NotFoundError
 
-HEAVY = ("jobflow", "atomate2", "pymatgen", "maggma", "calorine", "dscribe", "fireworks", "numpy", "pydantic", "pymongo")
+HEAVY = (
+    "jobflow",
+    "atomate2",
+    "pymatgen",
+    "maggma",
+    "calorine",
+    "dscribe",
+    "fireworks",
+    "numpy",
+    "pydantic",
+    "pymongo",
+)
 
 PROBE = """
 import json, resource, sys
@@ -25,7 +36,9 @@ except SystemExit as left:
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["campaign", "--help"], ["label", "find", "--help"], ["demo", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["campaign", "--help"], ["label", "find", "--help"], ["demo", "--help"]]
+)
 def test_help_is_instant_and_imports_nothing_heavy(arguments: list[str]) -> None:
     ran = subprocess.run([sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=True)
     seen = json.loads(ran.stdout.splitlines()[-1])

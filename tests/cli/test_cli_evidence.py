@@ -1,0 +1,149 @@
+"""lineage, audit, report, generations and campaigns, over a real database."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.mongo
+
+
+def test_lineage_leads_from_a_coefficient_to_every_label(lizrcl, filled) -> None:
+    content = json.loads(lizrcl("lineage", filled.transport, "--json").out)
+    ids = {node["id"] for node in content["nodes"]}
+    assert {*filled.labels, *filled.models, filled.dataset, filled.production} <= ids
+    assert filled.failed_label not in ids
+    depth = {node["id"]: node["depth"] for node in content["nodes"]}
+    assert depth[filled.transport] == 0
+    assert depth[filled.production] == 1
+
+
+def test_lineage_tree_folds_many_labels_into_one_line(lizrcl, filled) -> None:
+    text = lizrcl("lineage", filled.transport[:12]).out
+    lines = text.splitlines()
+    assert lines[0].startswith(f"transport {filled.transport}  Li, 700 K")
+    assert lines[1].startswith(f"└── trajectory {filled.production}")
+    assert f"{len(filled.labels)} labels of generation 0" in text
+    assert text.count(f"dataset {filled.dataset}") == 2
+    assert text.count("(shown above)") == 1
+    assert all(label not in text for label in filled.labels)
+    unfolded = lizrcl("lineage", filled.transport, "--all").out
+    assert all(label in unfolded for label in filled.labels)
+
+
+def test_lineage_down_and_depth(lizrcl, filled) -> None:
+    down = json.loads(lizrcl("lineage", filled.labels[0], "--down", "--format", "json").out)
+    assert filled.transport in {node["id"] for node in down["nodes"]}
+    near = json.loads(lizrcl("lineage", filled.labels[0], "--down", "--json", "--depth", "1").out)
+    assert {node["id"] for node in near["nodes"]} == {filled.labels[0], filled.dataset}
+
+
+def test_lineage_as_graphviz_has_every_edge(lizrcl, filled) -> None:
+    dot = lizrcl("lineage", filled.transport, "--format", "dot").out
+    for label in filled.labels:
+        assert f'"{label}" -> "{filled.dataset}";' in dot
+    assert dot.startswith("digraph lineage {")
+    assert dot.count("{") == dot.count("}")
+
+
+@pytest.mark.parametrize(("name", "code", "wanted"), [("xyz_1", 2, "ids begin with"), ("tsp_zz", 3, "no document")])
+def test_lineage_of_nothing(lizrcl, filled, name: str, code: int, wanted: str) -> None:
+    outcome = lizrcl("lineage", name)
+    assert outcome.code == code
+    assert wanted in outcome.err
+
+
+def test_audit_of_an_untouched_archive(lizrcl, filled) -> None:
+    outcome = lizrcl("audit", "--json")
+    assert outcome.code == 0
+    content = json.loads(outcome.out)
+    assert content["ok"]
+    assert content["n_files"] == 3
+    assert lizrcl("audit", "--campaign", "small").code == 0
+
+
+def test_audit_names_a_label_whose_force_was_changed(lizrcl, filled) -> None:
+    labels = filled.archive.connection.database["labels"]
+    forces = np.frombuffer(labels.find_one({"_id": filled.labels[2]})["forces"], "<f8").copy()
+    forces[4] += 1e-9
+    labels.update_one({"_id": filled.labels[2]}, {"$set": {"forces": forces.tobytes()}})
+    outcome = lizrcl("audit", "--campaign", "small")
+    assert outcome.code == 4
+    assert filled.labels[2] in outcome.out
+    assert filled.labels[1] not in outcome.out
+    assert outcome.err.startswith("lizrcl: error: ")
+    as_json = lizrcl("audit", "--json")
+    assert as_json.code == 4
+    assert {finding["document"] for finding in json.loads(as_json.out)["findings"]} == {filled.labels[2]}
+
+
+def test_audit_names_a_model_whose_file_was_changed(lizrcl, filled) -> None:
+    database = filled.archive.connection.database
+    chunks = next(name for name in database.list_collection_names() if name.endswith("chunks"))
+    for chunk in list(database[chunks].find({})):
+        if b"member 1" in chunk["data"]:
+            spoilt = chunk["data"].replace(b"member 1", b"member 2")
+            database[chunks].update_one({"_id": chunk["_id"]}, {"$set": {"data": spoilt}})
+    outcome = lizrcl("audit")
+    assert outcome.code == 4
+    assert filled.models[1] in outcome.out
+    assert filled.models[0] not in outcome.out
+
+
+def test_generations(lizrcl, filled) -> None:
+    rows = json.loads(lizrcl("generation", "list", "--json").out)
+    assert [(row["generation"], row["labelled"], row["failed"]) for row in rows] == [(0, len(filled.labels), 1)]
+    assert rows[0]["rejected"] == {"atoms too close": 1}
+    assert rows[0]["rmse_force_after"] == 0.12
+    shown = lizrcl("generation", "show", "0").out
+    assert re.search(r"rejected: atoms too close +1", shown)
+    by_id = json.loads(lizrcl("generation", "show", filled.generation[:10], "--json").out)
+    assert by_id["id"] == filled.generation
+    missing = lizrcl("generation", "show", "7")
+    assert missing.code == 3
+
+
+def test_campaign_status_says_what_is_done_and_what_is_under_way(lizrcl, filled) -> None:
+    content = json.loads(lizrcl("campaign", "status", "small", "--json").out)
+    assert content["turn"] == 1
+    stages = {stage["stage"]: (stage["done"], stage["total"]) for stage in content["stages"]}
+    assert stages["explore by dynamics"] == (1, 4)
+    assert stages["screen and select"] == (1, 1)
+    assert stages["label"] == (0, 1)
+    assert content["labels_spent"] == len(filled.labels) + 1
+    text = lizrcl("campaign", "status", filled.campaign[:9]).out
+    assert f"{len(filled.labels) + 1} of 80 labels" in text
+    assert "now: generation 1" in text
+
+
+def test_unknown_campaign(lizrcl, filled) -> None:
+    outcome = lizrcl("campaign", "status", "large")
+    assert outcome.code == 3
+    assert "known: small" in outcome.err
+
+
+def test_report_files(lizrcl, filled, tmp_path: Path) -> None:
+    from PIL import Image
+
+    planned = lizrcl("report", "small", "--out", tmp_path / "r", "--dry-run")
+    assert planned.code == 0
+    assert not (tmp_path / "r").exists()
+    outcome = lizrcl("report", "small", "--out", tmp_path / "r")
+    assert outcome.code == 0
+    paths = [Path(line) for line in outcome.out.split()]
+    assert {path.name for path in paths} == {
+        *("report.md", "report.json", "parity.png", "eps.png", "learning_curve.png", "msd.png"),
+    }
+    for path in paths:
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                assert min(image.size) > 400
+    text = (tmp_path / "r" / "report.md").read_text()
+    assert "D = 0.0123 +- 0.0011 A^2/ps = 1.23e-06 cm^2/s" in text
+    assert "1 atoms too close" in text
+    again = lizrcl("report", "small", "--out", tmp_path / "again")
+    assert again.code == 0
+    for path in paths:
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
