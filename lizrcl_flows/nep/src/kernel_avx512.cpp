@@ -1,0 +1,3 @@
+#define LIZRCL_KERNEL avx512_kernel
+#define LIZRCL_LANES 8
+#include "kernel.hpp"

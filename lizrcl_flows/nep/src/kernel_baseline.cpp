@@ -1,0 +1,3 @@
+#define LIZRCL_KERNEL baseline_kernel
+#define LIZRCL_LANES 4
+#include "kernel.hpp"

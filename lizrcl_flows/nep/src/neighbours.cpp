@@ -1,0 +1,244 @@
+// Cell-linked search with bins of about half the reach, so that few pairs are looked at in vain.
+#include "neighbours.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace lizrcl {
+
+namespace {
+
+using Vector = std::array<double, 3>;
+
+Vector cross(const double* a, const double* b) {
+    return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
+}
+
+double norm(const double* a) { return std::sqrt(a[0] * a[0] + a[1] * a[1] + a[2] * a[2]); }
+
+double determinant(const std::array<double, 9>& h) {
+    const Vector n = cross(&h[3], &h[6]);
+    return h[0] * n[0] + h[1] * n[1] + h[2] * n[2];
+}
+
+Vector multiply(const double* row, const std::array<double, 9>& m) {
+    return {row[0] * m[0] + row[1] * m[3] + row[2] * m[6], row[0] * m[1] + row[1] * m[4] + row[2] * m[7],
+            row[0] * m[2] + row[1] * m[5] + row[2] * m[8]};
+}
+
+// A unit vector normal to a (and to b where given).
+Vector normal_to(const double* a, const double* b) {
+    Vector n{};
+    if (b != nullptr) {
+        n = cross(a, b);
+    } else {
+        int least = 0;
+        for (int x = 1; x < 3; ++x)
+            if (std::abs(a[x]) < std::abs(a[least])) least = x;
+        Vector axis{};
+        axis[least] = 1;
+        n = cross(a, axis.data());
+    }
+    const double length = norm(n.data());
+    for (double& x : n) x /= length;
+    return n;
+}
+
+} // namespace
+
+std::array<double, 9> complete_cell(const double* cell, const Periodicity& periodic) {
+    std::array<double, 9> h;
+    std::copy(cell, cell + 9, h.begin());
+    bool given[3];
+    int count = 0;
+    for (int d = 0; d < 3; ++d) {
+        given[d] = norm(&h[3 * d]) > 0;
+        if (!given[d] && periodic.along[d])
+            throw GeometryError("lattice vector " + std::to_string(d + 1) +
+                                " is zero although the frame is periodic along it");
+        count += given[d];
+    }
+    if (count == 0) return {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    for (int d = 0; d < 3; ++d) {
+        if (given[d]) continue;
+        const int one = (d + 1) % 3, two = (d + 2) % 3;
+        const double* a = given[one] ? &h[3 * one] : &h[3 * two];
+        const double* b = given[one] && given[two] ? &h[3 * two] : nullptr;
+        const Vector n = normal_to(a, b);
+        std::copy(n.begin(), n.end(), h.begin() + 3 * d);
+        given[d] = true;
+    }
+    const double volume = std::abs(determinant(h));
+    if (!(volume > 1e-9 * norm(&h[0]) * norm(&h[3]) * norm(&h[6])))
+        throw GeometryError("the cell has no volume");
+    return h;
+}
+
+std::array<double, 9> invert(const std::array<double, 9>& h) {
+    const double d = 1 / determinant(h);
+    const Vector a = cross(&h[3], &h[6]), b = cross(&h[6], &h[0]), c = cross(&h[0], &h[3]);
+    return {a[0] * d, b[0] * d, c[0] * d, a[1] * d, b[1] * d, c[1] * d, a[2] * d, b[2] * d, c[2] * d};
+}
+
+struct NeighbourList::Grid {
+    std::array<int, 3> bins, range;
+    std::vector<std::array<int, 3>> bin_of_atom;
+    std::vector<std::int32_t> first, members; // atoms of every bin
+
+    int flat(const std::array<int, 3>& b) const { return (b[0] * bins[1] + b[1]) * bins[2] + b[2]; }
+};
+
+void NeighbourList::wrap(const FrameView& frame, const std::array<double, 9>& cell,
+                         const std::array<double, 9>& inverse) {
+    for (int i = 0; i < atoms_; ++i) {
+        const double* r = frame.positions + 3 * i;
+        const Vector s = multiply(r, inverse);
+        Vector turn{};
+        for (int d = 0; d < 3; ++d) {
+            if (!std::isfinite(s[d]))
+                throw GeometryError("the position of atom " + std::to_string(i + 1) + " is not a finite number");
+            if (periodic_.along[d]) turn[d] = -std::floor(s[d]);
+            turns_[3 * i + d] = turn[d];
+        }
+        const Vector shift = multiply(turn.data(), cell);
+        for (int x = 0; x < 3; ++x) wrapped_[3 * i + x] = r[x] + shift[x];
+    }
+}
+
+NeighbourList::Grid NeighbourList::make_grid(const std::array<double, 9>& cell, const std::array<double, 9>& inverse,
+                                             double reach) const {
+    Grid grid;
+    std::vector<Vector> fraction(atoms_);
+    for (int i = 0; i < atoms_; ++i) fraction[i] = multiply(&wrapped_[3 * i], inverse);
+    const double volume = std::abs(determinant(cell));
+    const double most_bins = std::cbrt(4.0 * atoms_ + 64);
+    for (int d = 0; d < 3; ++d) {
+        const double height = volume / norm(cross(&cell[3 * ((d + 1) % 3)], &cell[3 * ((d + 2) % 3)]).data());
+        double low = 0, width = 1;
+        if (!periodic_.along[d] && atoms_ > 0) {
+            const auto by_axis = [d](const Vector& a, const Vector& b) { return a[d] < b[d]; };
+            const auto [least, largest] = std::minmax_element(fraction.begin(), fraction.end(), by_axis);
+            low = (*least)[d];
+            width = std::max((*largest)[d] - low, 1e-6) * (1 + 1e-12);
+        }
+        const double wanted = std::clamp(2 * height * width / reach, 1.0, std::max(1.0, most_bins));
+        grid.bins[d] = int(wanted);
+        grid.range[d] = int(std::ceil(reach / (height * width / grid.bins[d]) * (1 + 1e-9)));
+        if (!periodic_.along[d]) grid.range[d] = std::min(grid.range[d], grid.bins[d] - 1);
+        for (auto& f : fraction) f[d] = (f[d] - low) / width;
+    }
+    grid.bin_of_atom.resize(atoms_);
+    grid.first.assign(std::size_t(grid.bins[0]) * grid.bins[1] * grid.bins[2] + 1, 0);
+    grid.members.resize(atoms_);
+    for (int i = 0; i < atoms_; ++i) {
+        for (int d = 0; d < 3; ++d)
+            grid.bin_of_atom[i][d] = std::clamp(int(fraction[i][d] * grid.bins[d]), 0, grid.bins[d] - 1);
+        ++grid.first[grid.flat(grid.bin_of_atom[i]) + 1];
+    }
+    for (std::size_t b = 1; b < grid.first.size(); ++b) grid.first[b] += grid.first[b - 1];
+    std::vector<std::int32_t> next(grid.first.begin(), grid.first.end() - 1);
+    for (int i = 0; i < atoms_; ++i) grid.members[next[grid.flat(grid.bin_of_atom[i])]++] = i;
+    return grid;
+}
+
+void NeighbourList::shift_images(const std::array<double, 9>& cell) {
+    shift_.clear();
+    for (int a = -images_[0]; a <= images_[0]; ++a)
+        for (int b = -images_[1]; b <= images_[1]; ++b)
+            for (int c = -images_[2]; c <= images_[2]; ++c)
+                for (int x = 0; x < 3; ++x) shift_.push_back(a * cell[x] + b * cell[3 + x] + c * cell[6 + x]);
+}
+
+void NeighbourList::search(const Grid& grid, int types, double reach) {
+    struct Found {
+        Neighbour neighbour;
+        std::int32_t type;
+    };
+    std::vector<Found> found;
+    std::vector<std::int64_t> count(types);
+    neighbours_.clear();
+    begin_.assign(1, 0);
+    most_ = 0;
+    // bins and images to look at from a bin, per axis
+    struct Step {
+        int bin, image;
+    };
+    std::array<std::vector<std::vector<Step>>, 3> steps;
+    for (int d = 0; d < 3; ++d) {
+        steps[d].resize(grid.bins[d]);
+        for (int b = 0; b < grid.bins[d]; ++b) {
+            for (int o = -grid.range[d]; o <= grid.range[d]; ++o) {
+                int bin = (b + o) % grid.bins[d];
+                if (bin < 0) bin += grid.bins[d];
+                const int image = (b + o - bin) / grid.bins[d];
+                if (image == 0 || periodic_.along[d]) steps[d][b].push_back({bin, image});
+            }
+        }
+    }
+    const int stride_b = 2 * images_[2] + 1, stride_a = stride_b * (2 * images_[1] + 1);
+    const double reach2 = reach * reach;
+    for (int i = 0; i < atoms_; ++i) {
+        found.clear();
+        std::fill(count.begin(), count.end(), 0);
+        const double* ri = &wrapped_[3 * i];
+        const auto& home = grid.bin_of_atom[i];
+        for (const Step& a : steps[0][home[0]])
+            for (const Step& b : steps[1][home[1]])
+                for (const Step& c : steps[2][home[2]]) {
+                    const int image = (a.image + images_[0]) * stride_a + (b.image + images_[1]) * stride_b + c.image + images_[2];
+                    const double* s = &shift_[3 * std::size_t(image)];
+                    const double x = s[0] - ri[0], y = s[1] - ri[1], z = s[2] - ri[2];
+                    const int bin = grid.flat({a.bin, b.bin, c.bin});
+                    const bool same_cell = a.image == 0 && b.image == 0 && c.image == 0;
+                    for (int m = grid.first[bin]; m < grid.first[bin + 1]; ++m) {
+                        const int j = grid.members[m];
+                        const double dx = wrapped_[3 * j] + x, dy = wrapped_[3 * j + 1] + y, dz = wrapped_[3 * j + 2] + z;
+                        const double d2 = dx * dx + dy * dy + dz * dz;
+                        if (d2 >= reach2 || (same_cell && j == i)) continue;
+                        if (d2 < 1e-12)
+                            throw GeometryError("atoms " + std::to_string(std::min(i, j) + 1) + " and " +
+                                                std::to_string(std::max(i, j) + 1) + " are at the same place");
+                        found.push_back({{j, image}, types_[j]});
+                        ++count[types_[j]];
+                    }
+                }
+        const std::int64_t start = begin_.back();
+        neighbours_.resize(start + found.size());
+        for (int t = 0; t < types; ++t) begin_.push_back(begin_.back() + count[t]);
+        std::int64_t* place = count.data();
+        const std::int64_t* from = begin_.data() + begin_.size() - 1 - types;
+        std::copy(from, from + types, place);
+        for (const Found& f : found) neighbours_[place[f.type]++] = f.neighbour;
+        most_ = std::max(most_, int(found.size()));
+    }
+}
+
+void NeighbourList::build(const FrameView& frame, int types, double reach) {
+    atoms_ = frame.atoms;
+    periodic_ = frame.periodic;
+    types_.assign(frame.types, frame.types + atoms_);
+    wrapped_.resize(3 * std::size_t(atoms_));
+    turns_.resize(3 * std::size_t(atoms_));
+    const auto cell = complete_cell(frame.cell, periodic_);
+    const auto inverse = invert(cell);
+    wrap(frame, cell, inverse);
+    const Grid grid = make_grid(cell, inverse, reach);
+    for (int d = 0; d < 3; ++d)
+        images_[d] = periodic_.along[d] ? (grid.range[d] + grid.bins[d] - 1) / grid.bins[d] : 0;
+    double images = 1;
+    for (int n : images_) images *= 2.0 * n + 1;
+    if (images > 1e6) throw GeometryError("the cell is far thinner than the cutoff");
+    shift_images(cell);
+    search(grid, types, reach);
+}
+
+void NeighbourList::follow(const FrameView& frame) {
+    const auto cell = complete_cell(frame.cell, periodic_);
+    for (int i = 0; i < atoms_; ++i) {
+        const Vector shift = multiply(&turns_[3 * i], cell);
+        for (int x = 0; x < 3; ++x) wrapped_[3 * i + x] = frame.positions[3 * i + x] + shift[x];
+    }
+    shift_images(cell);
+}
+
+} // namespace lizrcl
