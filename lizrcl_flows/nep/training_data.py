@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lizrcl_flows.errors import InputError
-from lizrcl_flows.nep.training_parameters import Architecture
+from lizrcl_flows.nep.model import NepHeader
 
 Floats = NDArray[np.float64]
 
@@ -128,22 +128,22 @@ class TrainingData:
 
     Parameters
     ----------
-    architecture
-        Shape of the potential.
+    header
+        Types, cutoffs and sizes of the potential.
     weights
         Weights of errors.
     threads
         Threads that share the atoms of a batch; the result does not depend on their number.
     """
 
-    def __init__(self, architecture: Architecture, weights: ErrorWeights, threads: int = 1) -> None:
+    def __init__(self, header: NepHeader, weights: ErrorWeights, threads: int = 1) -> None:
         from lizrcl_flows.nep import _training
 
-        self.architecture = architecture
+        self.header = header
         self.kernel = _training.DataSet(
-            architecture.kernel_shape(),
-            architecture.pair_cutoffs(0),
-            architecture.pair_cutoffs(1),
+            header.kernel_shape(1),
+            header.pair_cutoffs(0),
+            header.pair_cutoffs(1),
             np.array(weights.type_weight, dtype=np.float64),
             weights.force_delta,
             weights.shear,
@@ -154,7 +154,7 @@ class TrainingData:
 
     def add(self, frame: LabelledFrame, references: References, fixed: FixedPart | None) -> None:
         """Take in a structure; its neighbours are found now and kept."""
-        types = type_indices(frame, self.architecture.species)
+        types = type_indices(frame, self.header.species)
         energy = frame.energy - references.energy(types)
         forces = np.array(frame.forces, dtype=np.float64, order="C")
         virial = None if frame.virial is None else np.array(frame.virial, dtype=np.float64)
@@ -232,6 +232,14 @@ class TrainingData:
             False,
         )
         return result
+
+    def neighbours(self, other: TrainingData | None = None) -> tuple[int, int]:
+        """Largest numbers of radial and angular neighbours of an atom, in this set and another."""
+        sets = [self.kernel] if other is None else [self.kernel, other.kernel]
+        return (
+            max(int(kernel.most_radial_neighbours) for kernel in sets),
+            max(int(kernel.most_angular_neighbours) for kernel in sets),
+        )
 
     def descriptors(self, parameters: Floats, scale: Floats) -> Floats:
         """(atoms, descriptors) of all structures, times scale; atoms of a structure are sorted by type."""

@@ -69,12 +69,17 @@ class SquareSums:
         self.counts += counts
         self.energy_shift += float(evaluation["energy_error"].sum())
 
-    def root_mean_squares(self) -> Floats:
-        """(3,) RMSE of energies (eV/atom) without their mean shift, forces (eV/A), virials (eV/atom)."""
+    @property
+    def mean_shift(self) -> float:
+        """Mean energy error (eV/atom)."""
+        return self.energy_shift / max(float(self.counts[0]), 1.0)
+
+    def root_mean_squares(self, energy_shift: float | None = None) -> Floats:
+        """(3,) RMSE of energies (eV/atom) less a shift, by default their mean; forces (eV/A); virials (eV/atom)."""
         mean = self.sums / np.maximum(self.counts, 1)
-        if self.counts[0]:
-            mean[0] = max(mean[0] - (self.energy_shift / self.counts[0]) ** 2, 0.0)
-        return np.sqrt(mean)
+        shift = self.mean_shift if energy_shift is None else energy_shift
+        mean[0] = max(mean[0] - 2 * shift * self.mean_shift + shift**2, 0.0)
+        return np.asarray(np.sqrt(mean))
 
 
 def batch_sums(evaluation: Mapping[str, Floats]) -> Floats:

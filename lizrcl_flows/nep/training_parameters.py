@@ -3,86 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lizrcl_flows.nep.model import NepHeader
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
 CONSTANT_NEURON_BIAS = 2.0
 """A neuron without inputs and with this bias is the constant tanh(2): with it an energy per type can be written."""
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Numbers that fix the shape of a potential.
-
-    Attributes
-    ----------
-    species
-        Chemical symbols; their order is the order of the types.
-    cutoffs
-        Radial and angular cutoff radius of every type (A); a pair's cutoff is the mean of its two types.
-    n_max, basis_size
-        As in nep.in: one less than the number of radial functions and of Chebyshev functions, radial and angular.
-    l_max
-        Largest angular momentum of the three-body part.
-    four_body, five_body
-        Whether the invariants q222 and q1111 are used.
-    neurons
-        Size of the hidden layer.
-    """
-
-    species: tuple[str, ...]
-    cutoffs: tuple[tuple[float, float], ...]
-    n_max: tuple[int, int]
-    basis_size: tuple[int, int]
-    l_max: int
-    four_body: bool
-    five_body: bool
-    neurons: int
-
-    @property
-    def types(self) -> int:
-        """Number of types."""
-        return len(self.species)
-
-    @property
-    def descriptors(self) -> int:
-        """Number of descriptor components."""
-        return self.n_max[0] + 1 + (self.n_max[1] + 1) * (self.l_max + self.four_body + self.five_body)
-
-    @property
-    def network_parameters(self) -> int:
-        """Number of parameters before the descriptor coefficients, the shared bias included."""
-        return self.types * self.neurons * (self.descriptors + 2) + 1
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters of nep.txt, the descriptor scales not counted."""
-        pairs = [(n + 1) * (k + 1) for n, k in zip(self.n_max, self.basis_size, strict=True)]
-        return self.network_parameters + self.types**2 * sum(pairs)
-
-    def pair_cutoffs(self, part: int) -> Floats:
-        """(types, types) cutoffs (A) of the radial (0) or angular (1) part."""
-        own = np.array([pair[part] for pair in self.cutoffs])
-        return (own[:, None] + own[None, :]) / 2
-
-    def kernel_shape(self) -> dict[str, Any]:
-        """The same numbers as the compiled kernel wants them."""
-        return {
-            "types": self.types,
-            "radial": self.n_max[0] + 1,
-            "angular": self.n_max[1] + 1,
-            "radial_basis": self.basis_size[0] + 1,
-            "angular_basis": self.basis_size[1] + 1,
-            "l_max": self.l_max,
-            "four_body": self.four_body,
-            "five_body": self.five_body,
-            "neurons": self.neurons,
-        }
 
 
 @dataclass(frozen=True)
@@ -109,14 +40,14 @@ class Places:
     angular: Integers
 
 
-def places(architecture: Architecture) -> Places:
+def places(header: NepHeader) -> Places:
     """Where the parameters are in the order of nep.txt."""
-    types, neurons, width = architecture.types, architecture.neurons, architecture.descriptors
+    types, neurons, width = header.n_types, header.neurons, header.n_descriptors
     block = neurons * (width + 2)
     network = np.arange(types * block).reshape(types, block)
     end = types * block + 1
     coefficients = []
-    for n_max, basis_size in zip(architecture.n_max, architecture.basis_size, strict=True):
+    for n_max, basis_size in zip(header.n_max, header.basis_size, strict=True):
         shape = (n_max + 1, basis_size + 1, types, types)
         index = end + np.arange(int(np.prod(shape))).reshape(shape)
         end += index.size
@@ -131,18 +62,18 @@ def places(architecture: Architecture) -> Places:
     )
 
 
-def random_parameters(architecture: Architecture, generator: np.random.Generator) -> Floats:
+def random_parameters(header: NepHeader, generator: np.random.Generator) -> Floats:
     """Starting values: descriptors of the order of one basis function, neurons that see their whole range.
 
     The spreads are those of Glorot's rule for the two layers; the network's output starts small.
     """
-    at = places(architecture)
-    values = np.zeros(architecture.parameters)
-    width, neurons = architecture.descriptors, architecture.neurons
+    at = places(header)
+    values = np.zeros(header.n_parameters)
+    width, neurons = header.n_descriptors, header.neurons
     values[at.w0] = generator.normal(0, 1.2 / np.sqrt(width), at.w0.shape)
     values[at.b0] = generator.normal(0, 0.5, at.b0.shape)
     values[at.w1] = generator.normal(0, 0.3 / np.sqrt(neurons), at.w1.shape)
-    for part, basis_size in zip((at.radial, at.angular), architecture.basis_size, strict=True):
+    for part, basis_size in zip((at.radial, at.angular), header.basis_size, strict=True):
         values[part] = generator.normal(0, 1 / np.sqrt(basis_size + 1), part.shape)
     return values
 
@@ -159,19 +90,19 @@ def descriptor_scale(rows: Floats) -> Floats:
     return np.where(spread > 0, 1 / np.where(spread > 0, spread, 1.0), 1.0)
 
 
-def centre_neurons(architecture: Architecture, values: Floats, mean: Floats) -> None:
+def centre_neurons(header: NepHeader, values: Floats, mean: Floats) -> None:
     """Shift the biases so that the mean descriptor (scaled, (descriptors,)) is where the neurons bend, in place."""
-    at = places(architecture)
+    at = places(header)
     values[at.b0] += values[at.w0] @ mean
 
 
-def reserve_constant_neurons(architecture: Architecture, values: Floats) -> NDArray[np.bool_]:
+def reserve_constant_neurons(header: NepHeader, values: Floats) -> NDArray[np.bool_]:
     """Make the last neuron of every type a constant, in place; returns which parameters may be trained.
 
     Its output weight is zero while training, and takes the reference energy of the type at the end.
     """
-    at = places(architecture)
-    free = np.ones(architecture.parameters, dtype=bool)
+    at = places(header)
+    free = np.ones(header.n_parameters, dtype=bool)
     values[at.w0[:, -1]] = 0.0
     values[at.b0[:, -1]] = -CONSTANT_NEURON_BIAS
     values[at.w1[:, -1]] = 0.0
@@ -180,9 +111,9 @@ def reserve_constant_neurons(architecture: Architecture, values: Floats) -> NDAr
     return free
 
 
-def add_references(architecture: Architecture, values: Floats, references: Floats, shared: float) -> Floats:
+def add_references(header: NepHeader, values: Floats, references: Floats, shared: float) -> Floats:
     """Parameters that also give the reference energies (eV): per type by the constant neurons, `shared` by the bias."""
-    at = places(architecture)
+    at = places(header)
     out = values.copy()
     out[at.b1] -= shared
     if np.any(references):

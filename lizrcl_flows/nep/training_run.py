@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lizrcl_flows.errors import EngineError
+from lizrcl_flows.nep.model import NepHeader
 from lizrcl_flows.nep.training_data import References, TrainingData
 from lizrcl_flows.nep.training_loss import LossWeights, RunningErrors, SquareSums, batch_sums
 from lizrcl_flows.nep.training_optimiser import Settings, Soap
 from lizrcl_flows.nep.training_parameters import (
-    Architecture,
     add_references,
     centre_neurons,
     descriptor_scale,
@@ -54,22 +54,34 @@ class Start:
 
 
 def random_start(
-    architecture: Architecture, data: TrainingData, references: References, generator: np.random.Generator
+    header: NepHeader, data: TrainingData, references: References, generator: np.random.Generator
 ) -> Start:
     """Random parameters, with scales and biases that fit the descriptors of the training set."""
-    parameters = random_parameters(architecture, generator)
-    rows = data.descriptors(parameters, np.ones(architecture.descriptors))
+    parameters = random_parameters(header, generator)
+    rows = data.descriptors(parameters, np.ones(header.n_descriptors))
     scale = descriptor_scale(rows)
-    centre_neurons(architecture, parameters, rows.mean(axis=0) * scale)
+    centre_neurons(header, parameters, rows.mean(axis=0) * scale)
     free = np.ones(len(parameters), dtype=bool)
     if np.any(references.by_type):
-        free = reserve_constant_neurons(architecture, parameters)
+        free = reserve_constant_neurons(header, parameters)
     return Start(parameters, scale, free, references)
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Root mean square errors over a set: energies (eV/atom) without and with their mean shift, forces, virials."""
+    """Root mean square errors over a set.
+
+    Attributes
+    ----------
+    energy
+        eV/atom, a mean shift removed.
+    force
+        eV/A per component.
+    virial
+        eV/atom per component; 0 where no structure has a virial.
+    energy_shift
+        Mean error of the energies (eV/atom).
+    """
 
     energy: float
     force: float
@@ -124,7 +136,7 @@ class Run:
         self.plan = plan
         self.generator = generator
         self.parameters = start.parameters.copy()
-        at = places(data.architecture)
+        at = places(data.header)
         self.optimiser = Soap(len(self.parameters), [at.w0, at.radial, at.angular], Settings())
         self.structures = np.array(plan.bag, dtype=np.int64) if plan.bag is not None else data.everything()
         self.queue = np.zeros(0, dtype=np.int64)
@@ -181,10 +193,11 @@ class Run:
         warm_up = min(1.0, self.step / WARM_UP_STEPS)
         return float(self.plan.learning_rate * warm_up * (LAST_RATE + (1 - LAST_RATE) * cosine))
 
-    def close_window(self) -> Floats:
-        """(3,) root mean squares over the batches since the last call: energy, force, virial."""
+    def close_window(self) -> Errors:
+        """Errors over the batches since the last call."""
         closed, self.window = self.window, SquareSums()
-        return closed.root_mean_squares()
+        energy, force, virial = closed.root_mean_squares()
+        return Errors(float(energy), float(force), float(virial), closed.mean_shift)
 
     def _sums(self, data: TrainingData, structures: NDArray[np.int64]) -> SquareSums:
         sums = SquareSums()
@@ -193,19 +206,26 @@ class Run:
         )
         return sums
 
-    def errors(self, data: TrainingData | None = None) -> Errors:
-        """Errors over a whole set, the training set where none is given."""
-        chosen = data or self.data
+    def errors(self, data: TrainingData | None = None, energy_shift: float | None = None) -> Errors:
+        """Errors over a whole set, the training set where none is given.
+
+        Parameters
+        ----------
+        data
+            Another set.
+        energy_shift
+            Mean energy error (eV/atom) of the training set, which nep.txt will not have; that of the set where None.
+        """
+        chosen = self.data if data is None else data
         sums = self._sums(chosen, self.structures if data is None else chosen.everything())
-        rmse = sums.root_mean_squares()
-        shift = sums.energy_shift / max(sums.counts[0], 1)
-        return Errors(float(rmse[0]), float(rmse[1]), float(rmse[2]), float(shift))
+        energy, force, virial = sums.root_mean_squares(energy_shift)
+        return Errors(float(energy), float(force), float(virial), sums.mean_shift)
 
     def absolute_parameters(self, energy_shift: float) -> Floats:
         """Parameters that give absolute energies, with the mean shift (eV/atom) of the training set taken out."""
         references = self.start.references
         return add_references(
-            self.data.architecture, self.parameters, references.by_type, references.shared - energy_shift
+            self.data.header, self.parameters, references.by_type, references.shared - energy_shift
         )
 
     def state(self) -> dict[str, NDArray[np.generic]]:
@@ -240,10 +260,3 @@ class Run:
         prefix = "optimiser_"
         self.optimiser.restore({name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)})
 
-
-def check_bag(bag: Sequence[int], count: int) -> tuple[int, ...]:
-    """Indices as a tuple; ValueError for one that is out of range."""
-    wrong = [i for i in bag if not 0 <= i < count]
-    if wrong or not bag:
-        raise ValueError(f"a bag holds indices of the {count} training structures, not {wrong[:3] or 'nothing'}")
-    return tuple(int(i) for i in bag)

@@ -31,7 +31,7 @@ Shape read_shape(const nb::dict& d) {
     return Shape{nb::cast<int>(d["types"]),         nb::cast<int>(d["radial"]),
                  nb::cast<int>(d["angular"]),       nb::cast<int>(d["radial_basis"]),
                  nb::cast<int>(d["angular_basis"]), nb::cast<int>(d["l_max"]),
-                 nb::cast<bool>(d["four_body"]),    nb::cast<bool>(d["five_body"]),
+                 PyObject_IsTrue(nb::object(d["four_body"]).ptr()) == 1,    PyObject_IsTrue(nb::object(d["five_body"]).ptr()) == 1,
                  nb::cast<int>(d["neurons"])};
 }
 
