@@ -9,10 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
+from lizrcl_flows.errors import InputError
 from lizrcl_flows.gpumd.commands import Active, ComputeMsd, DumpFrames, DumpThermo
 from lizrcl_flows.gpumd.displacement import DisplacementRecorder
 from lizrcl_flows.gpumd.extended_xyz import FloatArray
-from lizrcl_flows.gpumd.health import HealthLimits, Watch
+from lizrcl_flows.gpumd.health import BlownUpError, HealthLimits, Watch, closest_pair_within
 from lizrcl_flows.gpumd.integrators import Integrator
 from lizrcl_flows.gpumd.plan import Output, Plan, Stage, group_mask
 from lizrcl_flows.gpumd.recorders import ActiveRecorder, FrameRecorder, Recorder, RestartRecorder, ThermoRecorder
@@ -91,16 +92,29 @@ def simulate(plan: Plan, potentials: Potentials, options: Options) -> Outcome:
 
     Raises
     ------
+    InputError
+        Atoms of the structure overlap, or it cannot be evaluated; nothing is written.
     BlownUpError
         The run left its bounds. The frames before are in the files.
     """
     rng = np.random.default_rng(options.seed)
     system = System(plan.model)
-    system.evaluate(potentials)
+    _check_start(system, options.limits)
     done, started = 0, time.perf_counter()
     for stage in plan.stages:
         done += _StageRunner(system, stage, potentials, options, rng).run(done)
     return Outcome(done, time.perf_counter() - started, system)
+
+
+def _check_start(system: System, limits: HealthLimits) -> None:
+    """Refuse a structure whose atoms overlap before anything is written."""
+    pair = closest_pair_within(system.positions, system.cell, system.pbc, limits.distance_a)
+    if pair is not None:
+        first, second, distance = pair
+        raise InputError(
+            f"model.xyz: atoms {first} ({system.species[first]}) and {second} ({system.species[second]}) are "
+            f"{distance:.3f} A apart; they should be at least {limits.distance_a} A apart."
+        )
 
 
 class _StageRunner:
@@ -127,10 +141,9 @@ class _StageRunner:
         stage, system, say = self._stage, self._system, self._options.say
         tenth = max(stage.steps // 10, 1)
         check_every = self._options.limits.distance_interval
-        self._watch.check_distances(before)
         with self._recorders() as recorders:
             for step in range(1, stage.steps + 1):
-                kinetic = self._integrator.step(self._step_fs(), step / stage.steps)
+                kinetic = self._advance(before + step, step / stage.steps)
                 self._watch.check(before + step, kinetic)
                 if stage.correction is not None and step % stage.correction.interval == 0:
                     self._correct()
@@ -143,6 +156,13 @@ class _StageRunner:
                     temperature = system.temperature(kinetic)
                     say(f"  step {step} of {stage.steps}: {temperature:.1f} K, {system.energy:.6g} eV")
         return stage.steps
+
+    def _advance(self, step: int, fraction: float) -> float:
+        """Move on by one step; gives the kinetic energy (eV)."""
+        try:
+            return self._integrator.step(self._step_fs(), fraction)
+        except InputError as error:  # the start could be evaluated, so this is what the run came to
+            raise BlownUpError(f"The run blew up at step {step}: {error}", step) from None
 
     def _step_fs(self) -> float:
         """Shorten the time step where an atom would move too far."""

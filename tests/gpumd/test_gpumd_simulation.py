@@ -265,11 +265,12 @@ def test_a_volume_out_of_bounds_is_a_blow_up(run, argon, ideal_gas):
         run(HEAD + "ensemble npt_scr 80 80 50 -5 1 10\ndump_thermo 1\nrun 1000", field=ideal_gas)
 
 
-def test_overlapping_atoms_at_the_start(run, argon):
+def test_overlapping_atoms_at_the_start_are_refused(run, argon, tmp_path):
     model = argon(2, 5.5)
     model.positions[3] = model.positions[2] + [0.1, 0, 0]
-    with pytest.raises(BlownUpError, match=r"step 0: atoms 2 .* and 3"):
+    with pytest.raises(InputError, match=r"model\.xyz: atoms 2 .* and 3 .* 0\.100 A apart"):
         run(HEAD + "ensemble nve\ndump_thermo 1\nrun 10", model)
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 @pytest.mark.parametrize("seed", range(6))
