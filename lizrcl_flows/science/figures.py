@@ -91,7 +91,9 @@ def parity_figure(
 
 
 @styled
-def eps_figure(eps_by_generation: Mapping[int, Array], eps_lo: float, eps_hi: float | None = None) -> "Figure":
+def eps_figure(
+    eps_by_generation: Mapping[int, Array], eps_lo: float, eps_hi: float | None = None, title: str = "Explored frames"
+) -> "Figure":
     """Draw the committee deviation of the explored frames of each generation.
 
     Parameters
@@ -101,6 +103,8 @@ def eps_figure(eps_by_generation: Mapping[int, Array], eps_lo: float, eps_hi: fl
         out and counted.
     eps_lo, eps_hi
         Bounds of the candidates (eV/A), drawn as lines.
+    title
+        Which frames these are.
     """
     (axes,) = panels_in_a_row(1, width=max(4.0, 1.8 + 0.8 * len(eps_by_generation)))
     ticks = []
@@ -118,9 +122,9 @@ def eps_figure(eps_by_generation: Mapping[int, Array], eps_lo: float, eps_hi: fl
     for name, value in (("eps_lo", eps_lo), ("eps_hi", eps_hi)):
         if value is not None:
             _bound(axes, value, name)
-    axes.set_xlabel("Generation")
+    axes.set_xlabel("Generation (bars: median, 5 to 95 %)")
     axes.set_ylabel("Committee deviation eps (eV/Å)")
-    axes.set_title("Bars: median and 5 to 95 % of the frames", loc="left")
+    axes.set_title(title)
     plain_logarithm(axes.yaxis)
     return figure_of([axes])
 

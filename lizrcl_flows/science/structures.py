@@ -77,8 +77,8 @@ def load_structure(name_or_path: str | Path, *, phase: str | None = None, region
     NotFoundError
         If it is neither a bundled name nor an existing file.
     InputError
-        If the file cannot be read, holds more than one structure, has partially occupied sites, a singular cell or
-        atoms on top of each other.
+        If the file cannot be read, holds more than one structure, has partially occupied sites, no cell or a singular
+        one, or atoms on top of each other.
     """
     name = str(name_or_path)
     if name in bundled_sources():
@@ -94,6 +94,8 @@ def load_structure(name_or_path: str | Path, *, phase: str | None = None, region
         structure = structure_from_atoms(atoms, origin=origin, phase=phase, region=region)
     except ValueError as error:
         raise InputError(f"{path}: {_last_sentence(error)}") from None
+    if not any(structure.pbc):
+        raise InputError(f"{path}: has no periodic cell; a crystal or slab with its cell vectors is expected")
     overlap = shortest_contact(structure, OVERLAP_FACTOR)
     if overlap is not None:
         raise InputError(

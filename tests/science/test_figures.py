@@ -87,7 +87,7 @@ def test_every_axis_says_what_it_shows_in_which_unit(name):
         assert axes.get_xlabel()
         assert axes.get_ylabel()
         for label in (axes.get_xlabel(), axes.get_ylabel()):
-            assert label in {"Generation", "Training labels"} or label.endswith(")")
+            assert label in {"Training labels"} or label.endswith(")")
 
 
 def test_parity_says_n_and_the_error_it_really_has():

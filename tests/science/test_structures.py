@@ -115,6 +115,13 @@ def test_poscar_and_extended_xyz_keep_the_id(tmp_path):
     np.testing.assert_allclose(load_structure(tmp_path / "a.vasp").positions, wanted.positions, atol=1e-7)
 
 
+def test_a_cif_with_charges_and_only_a_space_group_symbol_is_read(tmp_path):
+    path = tmp_path / "salt.cif"
+    path.write_text(ROCK_SALT_CIF.format(sites="Li1 Li1+ 0 0 0 1.0\nCl1 Cl1- 0.5 0.5 0.5 1.0"))
+    found = load_structure(path)
+    assert (found.n_atoms, found.formula) == (8, "ClLi")
+
+
 def test_partial_occupancy_is_refused_in_one_sentence(tmp_path):
     path = tmp_path / "partial.cif"
     path.write_text(ROCK_SALT_CIF.format(sites="Li1 Li 0 0 0 0.5\nCl1 Cl 0.5 0.5 0.5 1"))
@@ -143,6 +150,7 @@ def test_overlapping_atoms_are_reported_with_their_indices(tmp_path):
         ("a.cif", "", "a.cif"),
         ("POSCAR", "title\n1.0\n1 0 0\n", "not readable as vasp"),
         ("a.pdb", "ATOM", "expected a CIF"),
+        ("a.xyz", "2\nno cell here\nLi 0 0 0\nCl 2 0 0\n", "has no periodic cell"),
         ("POSCAR", "flat\n1.0\n3 0 0\n0 3 0\n3 3 0\nLi\n1\nDirect\n0 0 0\n", "the cell is singular"),
     ],
 )
