@@ -25,7 +25,8 @@ def launchpad_file(system: str) -> dict[str, Any]:
     begin = in_category(begin_campaign(spec.as_dict(), CampaignMaker.from_spec(spec)), "cpu", f"begin {system}")
     begin.set_uuid(str(uuid.uuid5(uuid.NAMESPACE_URL, f"lizrcl_flows/launchpad/{system}")))
     workflow = flow_to_workflow(begin, store=None, name=system, metadata={"campaign": system})
-    return _without_dates(json.loads(workflow.to_format("json")))
+    content: dict[str, Any] = _without_dates(json.loads(workflow.to_format("json")))
+    return content
 
 
 def write_launchpad_files(directory: Path, *, check: bool = False) -> list[Path]:

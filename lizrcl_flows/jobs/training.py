@@ -156,7 +156,7 @@ def compare(archive: Archive, committee: Committee, labels: list[str], directory
     shifts = [archive.get(Model, member).energy_shift or shift for member in committee.members]
     predictions = Predictions.from_results(pairs, results, shifts)
     arrays = directory / "predictions.npz"
-    np.savez_compressed(arrays, **predictions.arrays())
+    np.savez_compressed(arrays, allow_pickle=False, **predictions.arrays())
     return Evaluation(
         committee=committee.id,
         kind=kind,
