@@ -13,14 +13,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-from lizrcl_flows.gpumd.potentials import NepPotentials
 
 from lizrcl_flows.gpumd import ModelXyz, make_plan, parse_run_in, write_model_xyz
+from lizrcl_flows.gpumd.potentials import NepPotentials
 from lizrcl_flows.gpumd.simulation import Options, simulate
 
 ELEMENTS = ("Li", "Zr", "Cl", "O")
 TURNS = 5
-STEPS_OURS = 300
+STEPS_OURS = 1000
 STEPS_REFERENCE = 40
 
 

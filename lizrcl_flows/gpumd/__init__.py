@@ -3,6 +3,15 @@
 Formats: `read_model_xyz` and `write_model_xyz` (also ``restart.xyz``), `read_run_in` and `write_run_in` (for a
 `Release`), `read_thermo`, `read_active`, `read_msd`, `read_dump_xyz` (frame by frame; also ``active.xyz``).
 The runner: `make_plan` and `lizrcl_flows.gpumd.simulation.simulate`, or the program.
+
+Where ``lizrcl-gpumd`` differs from ``gpumd``, on purpose:
+
+* a temperature counts 3 N - 3 velocity components (3 for each atom that moves where some are fixed), not 3 N, since the
+  total momentum is zero: the motion inside a small cell then has the temperature that was asked for;
+* ``correct_velocity`` gives the kinetic energy back that the removal of momentum takes;
+* the seed of ``velocity`` (or ``--seed``) is that of the whole run, so equal input gives equal files;
+* atoms without velocities and settings that no ``run`` follows are refused;
+* ``health.json`` tells how the run went, and a run that blows up stops instead of writing on.
 """
 
 from lizrcl_flows.gpumd.commands import (
