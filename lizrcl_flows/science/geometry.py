@@ -9,6 +9,8 @@ from lizrcl_flows.documents.arrays import Array
 _CLEARANCE_A = 1.0
 """How far beyond the atoms the box of a non-periodic direction reaches."""
 
+_MOST_CUBES = 1_000_000
+
 
 def shortest_contact(structure: Structure, factor: float) -> Offence | None:
     """Return the pair of atoms that breaks ``r_ij >= factor * (R_i + R_j)`` by most.
@@ -114,8 +116,10 @@ def _pairs_within(
     points = np.ascontiguousarray(positions, dtype=np.float64)
     periodic = np.array(pbc, dtype=np.int64)
     lattice = np.ascontiguousarray(cell if periodic.all() else _filled_cell(cell, pbc, points, reach))
+    # the search divides space into cubes of this length: small ones would fill the memory where a cell is nearly empty
+    cube = float((abs(np.linalg.det(lattice)) / _MOST_CUBES) ** (1 / 3))
     first, second, images, distances = find_points_in_spheres(
-        points, points, r=reach, pbc=periodic, lattice=lattice, tol=1e-8
+        points, points, r=reach, pbc=periodic, lattice=lattice, tol=1e-8, min_r=max(1.0, cube)
     )
     # every pair is found from both sides; an atom is its own neighbour only in another image
     once = (first < second) | ((first == second) & (images != 0).any(axis=1))

@@ -96,6 +96,14 @@ def test_a_cell_of_twelve_thousand_atoms_is_searched_whole():
     assert offence.value == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("pbc", [PERIODIC, (False, False, False)])
+def test_a_nearly_empty_cell_is_no_trouble(pbc):
+    positions = np.array([[0.0, 0, 0], [7e4, 7e4, 7e4], [7e4, 7e4, 7e4 + 0.5], [-3e4, 0, 0]])
+    offence = find_contact(np.array([3, 17, 40, 8]), (1e5 * np.eye(3), pbc), positions, 0.7)
+    assert offence.atoms == (1, 2)
+    assert offence.value == pytest.approx(0.5, abs=1e-6)
+
+
 def test_decorrelation_prefers_uncertain_frames_and_keeps_the_distance():
     times = np.array([0.0, 10, 20, 30, 40, 50])
     eps = np.array([0.1, 0.5, 0.4, 0.9, 0.2, 0.3])
