@@ -9,7 +9,7 @@ population variance (division by the number of members), as GPUMD's ``active`` a
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -111,7 +111,7 @@ class MemberGroup:
         energy, forces, virial, energies = self._call(self.kernel.evaluate, packed, threads)
         members = energy.shape[1]
         results = []
-        for index, (start, stop) in enumerate(zip(packed.offsets[:-1] * members, packed.offsets[1:] * members)):
+        for index, (start, stop) in enumerate(pairwise(packed.offsets * members)):
             results.append(
                 FrameResult(
                     energy[index],
@@ -126,7 +126,7 @@ class MemberGroup:
         """Scaled descriptors of the first member; see `Committee.descriptors`."""
         packed = self.pack(frames)
         rows = self._call(self.kernel.descriptors, packed, threads)
-        return [rows[start:stop] for start, stop in zip(packed.offsets[:-1], packed.offsets[1:])]
+        return [rows[start:stop] for start, stop in pairwise(packed.offsets)]
 
     @staticmethod
     def _call(function: Any, packed: PackedFrames, threads: int) -> Any:

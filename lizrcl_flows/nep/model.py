@@ -12,9 +12,6 @@ from lizrcl_flows.nep.elements import ATOMIC_NUMBERS, COVALENT_RADIUS_A
 
 FloatArray = npt.NDArray[np.float64]
 
-LARGEST = {"n_max": (19, 19), "basis_size": (19, 19), "l_max": 8, "neuron": 200}
-"""Largest sizes that the kernel takes: well above what GPUMD allows."""
-
 
 @dataclass(frozen=True)
 class Zbl:
@@ -94,13 +91,15 @@ class NepHeader:
             raise InputError(f"version {self.version} of NEP is not known here; accepted are 3 and 4")
         if len(self.cutoffs) != len(self.species) or not all(0 < a <= r for r, a in self.cutoffs):
             raise InputError(f"the cutoffs {self.cutoffs} should be radial >= angular > 0 for every type")
-        sizes = (*self.n_max, *self.basis_size, self.l_max - 1, self.neurons - 1)
-        largest = (*LARGEST["n_max"], *LARGEST["basis_size"], LARGEST["l_max"] - 1, LARGEST["neuron"] - 1)  # type: ignore[misc, operator]
-        if any(not 0 <= size <= limit for size, limit in zip(sizes, largest, strict=True)):
-            raise InputError(
-                f"n_max {self.n_max}, basis_size {self.basis_size}, l_max {self.l_max} or neuron {self.neurons} is out of "
-                f"range; accepted are at most {LARGEST}"
-            )
+        sizes = {
+            "n_max": (max(self.n_max), 0, 19),
+            "basis_size": (max(self.basis_size), 0, 19),
+            "l_max": (self.l_max, 1, 8),
+            "neuron": (self.neurons, 1, 200),
+        }
+        for name, (value, low, high) in sizes.items():
+            if not low <= value <= high or min(*self.n_max, *self.basis_size) < 0:
+                raise InputError(f"{name} of {value} is out of range; accepted are {low} to {high}")
         if self.four_body and self.l_max < 2:
             raise InputError("the four-body descriptor q222 needs l_max of 2 or more")
 
@@ -140,7 +139,7 @@ class NepHeader:
         return np.asarray((own[:, None] + own) / 2)
 
     def kernel_shape(self, members: int) -> dict[str, Any]:
-        """The sizes as the compiled kernel wants them."""
+        """Give the sizes as the compiled kernel wants them."""
         return {
             "members": members,
             "types": self.n_types,

@@ -145,8 +145,8 @@ def _read_values(name: str, text: str, header_lines: int, expected: int) -> Floa
     words = body.split()
     if len(words) < expected or not text.endswith("\n"):
         raise InputError(
-            f"{name}, line {text.count(chr(10)) + 1}: the file ends after {len(words)} of the {expected} numbers that its "
-            "header announces, or inside the last one."
+            f"{name}, line {text.count(chr(10)) + 1}: the file ends after {len(words)} of the {expected} numbers that "
+            "its header announces, or inside the last one."
         )
     if len(words) > expected:
         raise InputError(
