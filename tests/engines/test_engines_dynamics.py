@@ -23,9 +23,9 @@ if not Path("run.in").exists():
 lines = [line.split() for line in Path("run.in").read_text().splitlines()]
 dump = next(words for words in lines if words[0] == "dump_xyz")
 if (dump[1] == "-1") != (dialect == "old"):
-    sys.exit("Input Error: Unrecognized argument in dump_xyz.")
+    sys.exit("Input Error:\\n    File:       dump_xyz.cu\\n    Line:       93\\n    Error text: dump interval")
 if mode == "refuse":
-    sys.exit("Input Error: the cutoff is too large.")
+    sys.exit("Input Error:\\n    File:       run.cu\\n    Line:       9\\n    Error text: the cutoff is too large.")
 steps = [int(words[1]) for words in lines if words[0] == "run"][-1]
 interval, name = (int(dump[3]), dump[4]) if dialect == "old" else (int(dump[1]), dump[2])
 thermo = int(next(words for words in lines if words[0] == "dump_thermo")[1])

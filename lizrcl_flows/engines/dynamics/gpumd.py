@@ -97,13 +97,8 @@ class GpumdDynamics(Engine):
         with sole_use(directory) as lock:
             wanted = [self._inputs(request, release) for release in self._releases(argv, directory, lock, ours=ours)]
             facts = next(filter(None, (finished_facts(directory, inputs_sha256(inputs)) for inputs in wanted)), None)
-            for inputs in wanted if facts is None else ():
-                facts = _run_once(argv, request, directory, inputs, lock)
-                if facts is not None or "dump" not in last_words(directory / RUN_FOLDER):
-                    break  # it ran, or would refuse the other dialect of the dump keywords as well
-        if facts is None:
-            work = directory / RUN_FOLDER
-            raise EngineError(f"{argv[0]} did not run in {work}: {last_words(work)}")
+            if facts is None:
+                facts = _run_afresh(argv, request, directory, wanted, lock)
         return _result(directory, request, facts, seeded=ours or request.ensemble == "nve")
 
     def run_in(self, request: DynamicsRequest) -> RunIn:
@@ -175,6 +170,20 @@ def _model(request: DynamicsRequest) -> ModelXyz:
         )
     model = ModelXyz(species, structure.cell, structure.positions, np.array(structure.pbc))
     return model.replicated(request.supercell)
+
+
+def _run_afresh(
+    argv: list[str], request: DynamicsRequest, directory: Path, wanted: list[dict[str, bytes]], lock: int
+) -> dict[str, Any]:
+    """Run with the first inputs that the program accepts; only a refused dump keyword is worth another dialect."""
+    work = directory / RUN_FOLDER
+    for inputs in wanted:
+        facts = _run_once(argv, request, directory, inputs, lock)
+        if facts is not None:
+            return facts
+        if "dump" not in last_words(work):
+            break
+    raise EngineError(f"{argv[0]} did not run in {work}: {last_words(work)}")
 
 
 def _run_once(

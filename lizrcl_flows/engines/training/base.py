@@ -34,7 +34,21 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A trained member and how it was made."""
+    """A trained member and how it was made.
+
+    Attributes
+    ----------
+    hyperparameters
+        nep.in, keyword by keyword.
+    loss_curve
+        Rows of loss.out, shape (n, 10); columns as in `lizrcl_flows.documents.models.LOSS_COLUMNS`.
+    errors
+        Of the finished member on its training set.
+    inputs_sha256
+        SHA-256 over the input files.
+    seeded
+        Whether the same seed gives the same member again; GPUMD's own ``nep`` cannot be told one.
+    """
 
     nep_txt: Path
     hyperparameters: dict[str, Any]
@@ -46,6 +60,8 @@ class TrainingResult:
     wall_s: float
     core_hours: float
     files: tuple[Path, ...] = field(default=())
+    inputs_sha256: str = ""
+    seeded: bool = True
 
 
 class Trainer(Protocol):
