@@ -30,12 +30,15 @@ class Stage:
         Documents written and expected; None where it is not known yet how many there will be.
     note
         What is remarkable, such as failed labels.
+    partial
+        What is under way, in units of `done`, where that is known.
     """
 
     name: str
     done: int
     total: int | None
     note: str = ""
+    partial: float = 0.0
 
     @property
     def finished(self) -> bool:

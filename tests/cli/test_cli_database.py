@@ -80,6 +80,7 @@ def test_doctor_names_the_file_that_a_setting_comes_from(
 def test_start_and_stop_of_an_embedded_database(lizrcl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIZRCL_DATA_DIR", str(tmp_path))
     monkeypatch.delenv("LIZRCL_DB_URI", raising=False)
+    monkeypatch.setenv("LIZRCL_DB_TIMEOUT_S", "1")
     planned = lizrcl("db", "start", "--dry-run")
     assert planned.code == 0
     assert not (tmp_path / "mongo").exists()

@@ -12,7 +12,9 @@ from lizrcl_flows.cli.progress import GENERATION_HEADER, Progress, Stage, genera
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-BAR_WIDTH = 28
+BAR_WIDTH = 24
+LINE_SECONDS = 10.0
+"""Least time between two lines about one stage that goes on."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class LineDisplay:
     """One line for each change, for logs and pipes."""
 
     def __init__(self) -> None:
-        self.last: dict[str, str] = {}
+        self.last: dict[str, tuple[str, float]] = {}
         self.n_rows = 0
 
     def __enter__(self) -> Self:
@@ -90,13 +92,16 @@ class LineDisplay:
             say(f"[{clock(snapshot.elapsed_s)}] generation {row['generation']} closed: {told}")
         self.n_rows = len(snapshot.rows)
         for stage in snapshot.progress.stages:
-            name = f"{snapshot.progress.title}: {stage.name}"
-            line = (
-                f"{stage.done}{'' if stage.total is None else f'/{stage.total}'}{f' ({stage.note})' * bool(stage.note)}"
-            )
-            if stage.done and self.last.get(name) != line:
-                say(f"[{clock(snapshot.elapsed_s)}] {name} {line}")
-                self.last[name] = line
+            self._tell(stage, f"{snapshot.progress.title}: {stage.name}", snapshot.elapsed_s)
+
+    def _tell(self, stage: Stage, name: str, elapsed_s: float) -> None:
+        total = "" if stage.total is None else f"/{stage.total}"
+        line = f"{stage.done}{total}" + (f" ({stage.note})" if stage.note else "")
+        before, when = self.last.get(name, ("", -LINE_SECONDS))
+        if not stage.done or line == before or (not stage.finished and elapsed_s - when < LINE_SECONDS):
+            return
+        say(f"[{clock(elapsed_s)}] {name} {line}")
+        self.last[name] = (line, elapsed_s)
 
 
 class LiveDisplay:
@@ -150,13 +155,14 @@ def panel(snapshot: Snapshot, age_s: float = 0.0) -> "RenderableType":
 def _generations(rows: tuple[dict[str, Any], ...]) -> "RenderableType":
     from rich.table import Table
 
-    made = Table.grid(padding=(0, 3))
-    header = ("", "explored", "selected", "labelled", "eps median / max", "hold-out RMSE F (eV/A)")
-    made.add_row(*header, style="dim")
+    made = Table.grid(padding=(0, 2))
+    for _ in range(4):
+        made.add_column(no_wrap=True)
+    made.add_row("", "explored", "selected", "labelled", "eps median/max", "hold-out F (eV/A)", style="dim")
     for row in rows:
         eps = "" if row["eps_median"] is None else f"{number(row['eps_median'], 2)} / {number(row['eps_max'], 2)}"
         errors = " -> ".join(number(row[key], 3) for key in ("rmse_force_before", "rmse_force_after") if row[key])
-        cells = (f"generation {row['generation']}", *(str(row[key]) for key in ("explored", "selected", "labelled")))
+        cells = (f"gen {row['generation']}", *(str(row[key]) for key in ("explored", "selected", "labelled")))
         made.add_row(*cells, eps, errors)
     return made
 
@@ -166,15 +172,12 @@ def _stages(stages: tuple[Stage, ...]) -> "RenderableType":
     from rich.table import Table
 
     made = Table.grid(padding=(0, 2))
-    made.add_column(min_width=22)
+    made.add_column(min_width=20, no_wrap=True)
     made.add_column(width=BAR_WIDTH)
-    made.add_column(justify="right")
-    made.add_column(style="dim")
+    made.add_column(justify="right", no_wrap=True)
+    made.add_column(style="dim", no_wrap=True)
     for stage in stages:
-        mark = "[green]done[/green]" if stage.finished else stage.note
-        total = stage.total or 0
-        bar = ProgressBar(total=max(total, 1), completed=stage.done, width=BAR_WIDTH)
-        count = f"{stage.done}/{stage.total}" if stage.total is not None else ""
-        note = f"{mark} {stage.note}".strip() if stage.finished and stage.note else mark
-        made.add_row(stage.name, bar, count, note)
+        bar = ProgressBar(total=max(stage.total or 0, 1), completed=stage.done + stage.partial, width=BAR_WIDTH)
+        count = "" if stage.total is None else f"{stage.done}/{stage.total}"
+        made.add_row(stage.name, bar, f"[green]{count}[/green]" if stage.finished else count, stage.note)
     return made

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lizrcl_flows.cli.demo.display import Display, Snapshot
+from lizrcl_flows.cli.demo.underway import with_runs_under_way
 from lizrcl_flows.cli.demo.workers import Workers
 from lizrcl_flows.cli.output import say
 from lizrcl_flows.cli.progress import ENDED, campaign_progress, closed_generations, generation_row
@@ -20,7 +21,10 @@ INTERVAL_SECONDS = 1.0
 PATIENCE_SECONDS = 15.0
 """How long nothing may be at work before the campaign counts as stuck: a turn needs a moment to submit the next."""
 
-STDERR_LINES = 5
+STDERR_FILE = "FW_job.error"
+"""Where `rlaunch --local_redirect` puts what a job writes to its stderr."""
+
+STDERR_LINES = 8
 
 
 def watch(archive: "Archive", campaign_id: str, workers: Workers, display: Display) -> "Campaign":
@@ -42,7 +46,7 @@ def _watch(archive: "Archive", campaign_id: str, workers: Workers, display: Disp
     told: set[int] = set()
     while True:
         campaign = archive.get(Campaign, campaign_id)
-        snapshot = take_snapshot(archive, campaign, queue, time.monotonic() - began)
+        snapshot = take_snapshot(archive, campaign, queue, workers.directory / "work", time.monotonic() - began)
         display.update(snapshot)
         if campaign.state in ENDED:
             return campaign
@@ -59,11 +63,11 @@ def _watch(archive: "Archive", campaign_id: str, workers: Workers, display: Disp
         time.sleep(INTERVAL_SECONDS)
 
 
-def take_snapshot(archive: "Archive", campaign: "Campaign", queue: Queue, elapsed_s: float) -> Snapshot:
-    """Read what a display needs."""
+def take_snapshot(archive: "Archive", campaign: "Campaign", queue: Queue, work_dir: Path, elapsed_s: float) -> Snapshot:
+    """Read what a display needs from the archive, the queue and the files of runs under way."""
     return Snapshot(
         elapsed_s=elapsed_s,
-        progress=campaign_progress(archive, campaign),
+        progress=with_runs_under_way(campaign_progress(archive, campaign), campaign, work_dir),
         rows=tuple(generation_row(archive, turn) for turn in closed_generations(archive, campaign)),
         running=tuple(queue.running(campaign.name)),
         queue=queue.counts(campaign.name),
@@ -75,14 +79,18 @@ def _stuck(name: str, failures: list[Failure]) -> str:
     if not failures:
         return f"campaign '{name}' is not at its end, but no job is waiting or running; run the demo again to go on"
     first = failures[0]
-    errors = last_errors(Path(first.directory)) or first.reason
-    return f"job '{first.name}' (Firework {first.fw_id}) failed and nothing can go on without it: {errors}"
+    for line in last_errors(Path(first.directory)):
+        say(f"  | {line}")
+    return (
+        f"job '{first.name}' (Firework {first.fw_id}) failed and nothing can go on without it: {first.reason} "
+        f"(its output: {first.directory})"
+    )
 
 
-def last_errors(directory: Path) -> str:
-    """Return the last lines that a job wrote to its stderr, in one line, or nothing."""
-    path = directory / "FW_job.error"
+def last_errors(directory: Path) -> list[str]:
+    """Return the last lines that a job wrote to its stderr."""
+    path = directory / STDERR_FILE
     if not path.is_file():
-        return ""
-    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return " | ".join(lines[-STDERR_LINES:])
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for line in lines if line.strip()][-STDERR_LINES:]
