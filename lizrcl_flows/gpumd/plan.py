@@ -83,17 +83,14 @@ class Plan:
         Potential files in order.
     stages
         Runs in order.
+    velocity_seed
+        Seed given with ``velocity``, which holds for all randomness of all stages, or None.
     """
 
     model: ModelXyz
     potentials: tuple[str, ...]
     stages: tuple[Stage, ...]
-
-    @property
-    def velocity_seed(self) -> int | None:
-        """First seed given with ``velocity``, or None."""
-        seeds = (stage.velocity.seed for stage in self.stages if stage.velocity is not None)
-        return next((seed for seed in seeds if seed is not None), None)
+    velocity_seed: int | None = None
 
 
 @dataclass
@@ -114,6 +111,7 @@ class _Planner:
         self.model = model
         self.potentials: list[str] = []
         self.stages: list[Stage] = []
+        self.seed: int | None = None
         self._time_step = TimeStep(1.0)
         self._draft = _Draft()
         self._has_velocities = model.velocities is not None
@@ -141,8 +139,7 @@ class _Planner:
         draft = self._draft
         self.pending = where
         if isinstance(command, Velocity):
-            draft.velocity = command
-            self._has_velocities = True
+            self._take_velocity(command, where)
         elif isinstance(command, NptScr):
             _check_box(command, self.model, where)
             draft.ensemble = command
@@ -159,6 +156,14 @@ class _Planner:
             draft.outputs.append(command)
         else:
             raise InputError(f"{where}: lizrcl-gpumd does not perform '{type(command).__name__}'.")
+
+    def _take_velocity(self, command: Velocity, where: str) -> None:
+        if None not in (command.seed, self.seed) and command.seed != self.seed:
+            raise InputError(f"{where}: seed {command.seed} after seed {self.seed}; one seed holds for the whole file.")
+        if command.seed is not None:
+            self.seed = command.seed
+        self._draft.velocity = command
+        self._has_velocities = True
 
     def _check_output(self, command: Output, where: str) -> None:
         if isinstance(command, Active) and len(self.potentials) < 2:
@@ -221,7 +226,7 @@ def make_plan(run_in: RunIn, model: ModelXyz) -> Plan:
         raise InputError(f"{run_in.source} has no run line.")
     if planner.pending is not None:
         raise InputError(f"{planner.pending}: nothing comes of this line, because no run follows.")
-    return Plan(planner.model, tuple(planner.potentials), tuple(planner.stages))
+    return Plan(planner.model, tuple(planner.potentials), tuple(planner.stages), planner.seed)
 
 
 def group_mask(model: ModelXyz, method: int, label: int) -> npt.NDArray[np.bool_]:

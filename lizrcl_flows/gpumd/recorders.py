@@ -15,6 +15,7 @@ from lizrcl_flows.gpumd.commands import Active, DumpFrames
 from lizrcl_flows.gpumd.extended_xyz import FloatArray, FrameFormat, format_lattice, format_periodicity
 from lizrcl_flows.gpumd.model_xyz import write_model_xyz
 from lizrcl_flows.gpumd.system import System
+from lizrcl_flows.nep.committee import force_spread
 from lizrcl_flows.units import GPA_PER_EV_A3
 
 
@@ -203,27 +204,6 @@ class CommitteeField(Protocol):
         ...
 
 
-def force_deviation(forces: FloatArray) -> FloatArray:
-    """Deviation of the force on each atom in a committee.
-
-    The square root of the population variance over the members, summed over x, y and z; the largest over the atoms is
-    what GPUMD's ``active`` compares with its threshold.
-
-    Parameters
-    ----------
-    forces
-        Forces of every member (eV/A), shape (M, N, 3).
-
-    Returns
-    -------
-    numpy.ndarray
-        Deviation (eV/A), shape (N,).
-    """
-    centred = forces - forces.mean(axis=0)
-    deviation: FloatArray = np.sqrt(np.einsum("mix,mix->i", centred, centred) / len(forces))
-    return deviation
-
-
 class ActiveRecorder:
     """``active.out`` at every check, ``active.xyz`` where the deviation is above the threshold."""
 
@@ -248,7 +228,7 @@ class ActiveRecorder:
     def record(self, step: int, kinetic: float) -> None:  # noqa: ARG002
         """Evaluate all members and write."""
         system, command = self._system, self._command
-        deviation = force_deviation(self._committee.compute_all(system.cell, system.positions))
+        deviation = force_spread(self._committee.compute_all(system.cell, system.positions))
         eps = float(deviation.max())
         self._table.write(f"{system.time_fs:.10g} {eps:.10g}\n")
         self._table.flush()

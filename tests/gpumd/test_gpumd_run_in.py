@@ -192,6 +192,7 @@ BASE = "potential a.txt\nvelocity 300\nensemble nve\n"
         (BASE + "replicate 2 2 2\nrun 1", "line 4: replicate should stand before"),
         (BASE + "dump_xyz 10 a.xyz virial\nrun 1", "line 4: lizrcl-gpumd does not write the virial"),
         (BASE + "dump_xyz 10 a.xyz\ndump_xyz 20 a.xyz\nrun 1", "line 5: a.xyz is already written"),
+        (BASE + "velocity 1 seed 1\nvelocity 2 seed 2\nrun 1", "line 5: seed 2 after seed 1"),
         (BASE + "fix 0\nrun 1", "line 4: grouping method 0 is not in model.xyz"),
         (BASE + "compute_msd 1 10 all_groups 0\nrun 1", "line 4: grouping method 0 is not"),
     ],
@@ -230,8 +231,10 @@ def test_plan_keeps_what_propagates():
 
 
 def test_velocities_of_the_model_come_first():
-    plan = make_plan(parse_run_in(BASE + "run 1"), two_atoms(velocities=np.ones((2, 3))))
+    text = "potential a.txt\nvelocity 300 seed 7\nensemble nve\nrun 1"
+    plan = make_plan(parse_run_in(text), two_atoms(velocities=np.ones((2, 3))))
     assert plan.stages[0].velocity is None
+    assert plan.velocity_seed == 7
 
 
 def test_groups_must_exist():
