@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from pymongo import MongoClient, WriteConcern
@@ -23,6 +24,7 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
+from lizrcl_flows.archive import mongod
 from lizrcl_flows.errors import BackendError, InputError, IntegrityError
 from lizrcl_flows.settings import Settings
 
@@ -121,21 +123,29 @@ def open_connection(uri: str | None, settings: Settings, *, read_only: bool) -> 
     return Connection(client, database, address, transactions, read_only)
 
 
+def server_folder(settings: Settings) -> Path:
+    """Return the folder of the embedded server: data files in `db`, its log and its state file."""
+    return settings.data_dir.expanduser().resolve() / "mongo"
+
+
 def embedded_uri(settings: Settings) -> str:
     """Return the URI of the embedded server as its state file gives it.
 
     Raises
     ------
     BackendError
-        If there is no such server.
+        If there is no such server, or it does not run.
     """
-    path = settings.data_dir / "mongo" / STATE_FILE
+    folder = server_folder(settings)
     try:
-        return str(json.loads(path.read_text())["uri"])
+        uri = str(json.loads((folder / STATE_FILE).read_text())["uri"])
     except (OSError, ValueError, KeyError) as error:
         raise BackendError(
-            f"no database: run `lizrcl db start` or set LIZRCL_DB_URI (looked for an embedded server in {path.parent})"
+            f"no database: run `lizrcl db start` or set LIZRCL_DB_URI (looked for an embedded server in {folder})"
         ) from error
+    if mongod.running(folder / "db") is None:
+        raise BackendError(f"the embedded database in {folder} does not run: `lizrcl db start` starts it")
+    return uri
 
 
 @contextmanager

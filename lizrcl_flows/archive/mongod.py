@@ -107,19 +107,30 @@ def running(data_files: Path) -> Process | None:
     """Return the mongod that serves a folder of data files, or None; a lock left by a dead one does not count."""
     try:
         pid = int((data_files / "mongod.lock").read_text())
-        os.kill(pid, 0)
     except (OSError, ValueError):
         return None
-    command_file = Path(f"/proc/{pid}/cmdline")
+    return process(pid, data_files)
+
+
+def process(pid: int, data_files: Path) -> Process | None:
+    """Return the process of that number if it is a mongod that serves the folder, else None."""
     if not Path("/proc/self").exists():
-        return Process(pid, None)
+        return Process(pid, None) if _exists(pid) else None
     try:
-        words = [word.decode(errors="replace") for word in command_file.read_bytes().split(b"\0")]
+        words = [word.decode(errors="replace") for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
     except OSError:
         return None
     if str(data_files) not in words:  # the number was given to another program, or what is left of ours is a zombie
         return None
     return Process(pid, int(words[words.index("--port") + 1]) if "--port" in words else None)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def reason_of_death(log: Path) -> str:

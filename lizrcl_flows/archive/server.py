@@ -14,7 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from lizrcl_flows.archive import mongod
-from lizrcl_flows.archive.connection import STATE_FILE
+from lizrcl_flows.archive.connection import STATE_FILE, server_folder
 from lizrcl_flows.errors import BackendError
 from lizrcl_flows.settings import Settings
 
@@ -37,13 +37,12 @@ MINIMUM_FREE_BYTES = 600 * 1024**2
 _PRIMARY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 120.0
 _START_TIMEOUT_S = 600.0
-_NOT_INITIALISED = 94
 _ALREADY_INITIALISED = 23
 
 
 def folder(settings: Settings) -> Path:
     """Return the folder of the embedded server: data files in `db`, its log and its state file."""
-    return settings.data_dir.expanduser().resolve() / "mongo"
+    return server_folder(settings)
 
 
 def start(settings: Settings) -> str:
@@ -59,7 +58,7 @@ def start(settings: Settings) -> str:
     version = mongod.version_of(program)
     place = folder(settings)
     _make_folder(place)
-    with _starting(place):
+    with _alone(place):
         process = mongod.running(place / "db")
         if process is None or process.port is None:
             _check_room(place)
@@ -89,12 +88,14 @@ def stop(settings: Settings) -> bool:
     process = mongod.running(place / "db")
     if process is None:
         return False
-    os.kill(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while mongod.running(place / "db") is not None:
-        if time.monotonic() > deadline:
-            raise BackendError(f"mongod (pid {process.pid}) did not end within {_STOP_TIMEOUT_S:.0f} s")
-        time.sleep(0.05)
+    with _alone(place):
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while mongod.process(process.pid, place / "db") is not None:
+            if time.monotonic() > deadline:
+                raise BackendError(f"mongod (pid {process.pid}) did not end within {_STOP_TIMEOUT_S:.0f} s")
+            time.sleep(0.05)
     return True
 
 
@@ -135,8 +136,8 @@ def _make_folder(place: Path) -> None:
 
 
 @contextmanager
-def _starting(place: Path) -> Iterator[None]:
-    """Let one process at a time start the server."""
+def _alone(place: Path) -> Iterator[None]:
+    """Let one process at a time start or stop the server."""
     try:
         handle = (place / "start.lock").open("w")
     except OSError as error:
@@ -227,20 +228,31 @@ def _become_primary(port: int, place: Path) -> None:
 
 
 def _configure(client: MongoClient, member: dict[str, Any]) -> None:
-    try:
-        config = client.admin.command("replSetGetConfig")["config"]
-    except OperationFailure as error:
-        if error.code != _NOT_INITIALISED:
-            raise
+    """Give the node its configuration, read from disk: a node that has just started denies having one."""
+    config = client.get_database("local")["system.replset"].find_one()
+    if config is None:
         try:
             client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [member]})
-        except OperationFailure as again:
-            if again.code != _ALREADY_INITIALISED:
+        except OperationFailure as error:
+            if error.code != _ALREADY_INITIALISED:
                 raise
-        return
-    if [each["host"] for each in config["members"]] != [member["host"]]:
+    elif [each["host"] for each in config["members"]] != [member["host"]]:
         config |= {"members": [member], "version": config["version"] + 1}
-        client.admin.command("replSetReconfig", config, force=True)
+        _reconfigure(client, config)
+
+
+def _reconfigure(client: MongoClient, config: dict[str, Any]) -> None:
+    """Force a configuration upon the node as soon as it has read its old one."""
+    deadline = time.monotonic() + _PRIMARY_TIMEOUT_S
+    while True:
+        try:
+            client.admin.command("replSetReconfig", config, force=True)
+        except OperationFailure:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _read_state(place: Path) -> dict[str, Any]:

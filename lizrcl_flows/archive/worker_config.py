@@ -16,8 +16,8 @@ CATEGORIES = ("cpu", "dft", "gpu")
 def write_worker_config(directory: Path, uri: str, database: str) -> dict[str, str]:
     """Write the files into a directory, readable by their owner only, and return the environment that names them.
 
-    FW_config.yaml, my_launchpad.yaml, jobflow.yaml, my_fworker.yaml (takes every job) and my_fworker_<category>.yaml for
-    each of cpu, dft and gpu. Files that are there are replaced: the URI may have changed.
+    FW_config.yaml, my_launchpad.yaml, jobflow.yaml, my_fworker.yaml (takes every job) and my_fworker_<category>.yaml
+    for each of cpu, dft and gpu. Files that are there are replaced: the URI may have changed.
 
     Parameters
     ----------
