@@ -1,6 +1,6 @@
 """Training of NEP4 potentials on a CPU by exact gradients of GPUMD's loss.
 
->>> result = train(read_nep_in("nep.in"), read_frames("train.xyz"), options=TrainingOptions(seed=1))
+>>> result = train(read_nep_in("nep.in"), read_structures("train.xyz"), options=TrainingOptions(seed=1))
 >>> write_nep_txt("nep.txt", result.model)
 
 The loss is described in `training_loss`, the optimiser in `training_optimiser`, the kernel in src/train_layout.hpp.
@@ -19,14 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lizrcl_flows.errors import InputError
+from lizrcl_flows.nep.structures import LabelledFrame
 from lizrcl_flows.nep.training_checkpoint import read_checkpoint, write_checkpoint
-from lizrcl_flows.nep.training_data import LabelledFrame, References, TrainingData, fit_references
+from lizrcl_flows.nep.training_data import References, TrainingData, fit_references
 from lizrcl_flows.nep.training_problem import Problem, fixed_parts, problem_from, to_model, warm_start
-from lizrcl_flows.nep.training_run import Errors, Plan, Run, random_start
+from lizrcl_flows.nep.training_run import Errors, Plan, Run, Start, random_start, start_in
 
 if TYPE_CHECKING:
-    from lizrcl_flows.nep.nep_in import NepIn
     from lizrcl_flows.nep.model import NepModel
+    from lizrcl_flows.nep.nep_in import NepIn
 
 Floats = NDArray[np.float64]
 
@@ -42,8 +43,8 @@ class LossRow:
     total, l1, l2
         GPUMD's loss and its two terms of regularisation.
     train
-        RMSE of energies (eV/atom, mean shift removed), forces (eV/A) and virials (eV/atom) over the batches since the row
-        before; over the whole training set in the last row.
+        RMSE of energies (eV/atom, mean shift removed), forces (eV/A) and virials (eV/atom) over the batches since the
+        row before; over the whole training set in the last row.
     test
         The same over the test set with the shift of the training set; zeros without one.
     """
@@ -80,16 +81,19 @@ class TrainingOptions:
     threads
         Threads that share the atoms of a batch. The result does not depend on it.
     seconds
-        Wall time (s) that the schedule of the learning rate is to fit; `generation` steps where None. The first of the two
-        ends the training. With a time, two runs are not identical.
+        Wall time (s) that the schedule of the learning rate is to fit; `generation` steps where None. The first of the
+        two ends the training. With a time, two runs are not identical.
     learning_rate
         Of the first steps.
     bag
         Indices of the training structures to use, repeats allowed (bagging); all of them where None.
     start
         A potential to start from; random parameters where None.
+    scale
+        Descriptor scales (descriptors,); from the descriptors of the training set where None. Not used with `start`.
     early_stop_rows
-        Stop after this many rows of loss.out without a lower loss on the test set, and return the best; never where None.
+        Stop after this many rows of loss.out without a lower loss on the test set, and return the best; never where
+        None.
     checkpoint
         File that keeps the state; a training that finds it goes on from there. None keeps nothing.
     checkpoint_seconds
@@ -102,6 +106,7 @@ class TrainingOptions:
     learning_rate: float = 5e-3
     bag: tuple[int, ...] | None = None
     start: NepModel | None = None
+    scale: Floats | None = None
     early_stop_rows: int | None = None
     checkpoint: Path | None = None
     checkpoint_seconds: float = 10.0
@@ -197,19 +202,26 @@ class _Session:
     ) -> None:
         self.problem, self.options = problem, options
         self.digest = _digest(problem, frames, options)
-        start = warm_start(problem, options.start) if options.start is not None else None
+        self.found = read_checkpoint(options.checkpoint, self.digest) if options.checkpoint else None
+        start = self._given_start()
         references = start.references if start else fit_references(frames, problem.header.species)
         data = self._load(frames, references, options.threads)
         self.test = self._load(test_frames, references, options.threads) if test_frames else None
         generator = np.random.default_rng(options.seed)
         if start is None:
-            start = random_start(problem.header, data, references, generator)
+            start = random_start(data, references, generator, options.scale)
         batch = len(frames) if problem.full_batch else problem.batch
         plan = Plan(problem.loss, batch, options.learning_rate, options.bag)
         self.training = Run(data, start, plan, generator)
         self.rows: list[LossRow] = []
         self.best_loss, self.best_step = np.inf, 0
         self.best = self.training.parameters.copy()
+
+    def _given_start(self) -> Start | None:
+        """Where a checkpoint or a given potential says to start."""
+        if self.found is not None:
+            return start_in(self.found.arrays)
+        return warm_start(self.problem, self.options.start) if self.options.start is not None else None
 
     def _load(self, frames: Sequence[LabelledFrame], references: References, threads: int) -> TrainingData:
         data = TrainingData(self.problem.header, self.problem.errors, threads)
@@ -244,17 +256,14 @@ class _Session:
         return self._finish(reason, earlier + time.monotonic() - begin, observer)
 
     def _resume(self, observer: Observer) -> float:
-        if self.options.checkpoint is None:
+        if self.found is None:
             return 0.0
-        found = read_checkpoint(self.options.checkpoint, self.digest)
-        if found is None:
-            return 0.0
-        arrays = dict(found.arrays)
+        arrays = dict(self.found.arrays)
         self.best = arrays.pop("best")
         self.best_loss, self.best_step = float(arrays.pop("best_loss")), int(arrays.pop("best_step"))
         self.training.restore(arrays)
         observer.resumed(self.training.step)
-        return found.elapsed_s
+        return self.found.elapsed_s
 
     def _save(self, elapsed_s: float) -> None:
         if self.options.checkpoint is None:

@@ -4,54 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.nep.model import NepHeader
+from lizrcl_flows.nep.structures import LabelledFrame
 
 Floats = NDArray[np.float64]
 
 CONSISTENT_SPREAD = 3.0
 """References per element are used where they reduce the spread of the energies by this factor or more."""
-
-
-class LabelledFrame(Protocol):
-    """A structure of train.xyz."""
-
-    @property
-    def species(self) -> Sequence[str]:
-        """(N,) chemical symbols."""
-
-    @property
-    def cell(self) -> Floats:
-        """(3, 3) lattice vectors in rows (A)."""
-
-    @property
-    def positions(self) -> Floats:
-        """(N, 3) positions (A)."""
-
-    @property
-    def energy(self) -> float:
-        """Total energy (eV)."""
-
-    @property
-    def forces(self) -> Floats:
-        """(N, 3) forces (eV/A)."""
-
-    @property
-    def virial(self) -> Floats | None:
-        """(6,) xx yy zz xy yz zx (eV), positive when compressed; None where there is no label."""
-
-    @property
-    def weight(self) -> float:
-        """Factor of all errors of the structure."""
-
-    @property
-    def energy_weight(self) -> float:
-        """Factor of its energy error."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +26,7 @@ class References:
     shared: float
 
     def energy(self, types: NDArray[np.int32]) -> float:
-        """Reference energy (eV) of a structure with these types (N,)."""
+        """Return the reference energy (eV) of a structure with these types (N,)."""
         return float(self.by_type[types].sum() + self.shared * len(types))
 
 
@@ -107,7 +71,9 @@ def fit_references(frames: Sequence[LabelledFrame], species: Sequence[str]) -> R
 
     Returns
     -------
+
     References
+    ----------
         `by_type` is zero where all structures have nearly one composition or the elements explain little.
     """
     counts = np.array([np.bincount(type_indices(f, species), minlength=len(species)) for f in frames], dtype=np.float64)
@@ -188,7 +154,7 @@ class TrainingData:
         )
 
     def everything(self) -> NDArray[np.int64]:
-        """Indices of all structures."""
+        """Return the indices of all structures."""
         return np.arange(len(self), dtype=np.int64)
 
     def evaluate(

@@ -1,12 +1,12 @@
 """The loss of NEP training: what is weighed against what, and its value over the batches gone by.
 
-GPUMD's loss is a sum of root mean squares, lambda_e RMSE_E + lambda_f RMSE_F + lambda_v RMSE_V + L1 + L2, per atom where
-energies and virials are concerned. Its gradient is that of a sum of mean squares weighted by lambda / (2 RMSE), and that
-is what is followed here, with the RMSEs in the denominators taken as running averages over the batches.
+GPUMD's loss is a sum of root mean squares, lambda_e RMSE_E + lambda_f RMSE_F + lambda_v RMSE_V + L1 + L2, per atom
+where energies and virials are concerned. Its gradient is that of a sum of mean squares weighted by lambda / (2 RMSE),
+and that is what is followed here, with the RMSEs in the denominators taken as running averages over the batches.
 
 One thing differs: the denominator of the energies is never smaller than ENERGY_FLOOR * RMSE_F. A structure has one
-energy and 3 N forces. Once its energies are much more accurate than its forces, the sum of root mean squares would go on
-to fit the noise of a few energies at the expense of the forces of structures that it has not seen.
+energy and 3 N forces. Once its energies are much more accurate than its forces, the sum of root mean squares would go
+on to fit the noise of a few energies at the expense of the forces of structures that it has not seen.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LossWeights:
     l2: float = 0.0
 
     def regularisation(self, parameters: Floats) -> tuple[float, float, Floats]:
-        """The two terms and their gradient with respect to the parameters."""
+        """Return the two terms and their gradient with respect to the parameters."""
         count = parameters.size
         size = float(np.sqrt(np.mean(parameters**2)))
         gradient = self.l1 / count * np.sign(parameters) + self.l2 / (count * max(size, SMALLEST_RMSE)) * parameters
@@ -114,4 +114,5 @@ class RunningErrors:
         sizes = np.maximum(np.sqrt(self.mean_squares), SMALLEST_RMSE)
         sizes[0] = max(sizes[0], ENERGY_FLOOR * sizes[1] * (self.weights.force > 0))
         factors = np.array([self.weights.energy, self.weights.force, self.weights.virial])
-        return factors / (2 * sizes * np.maximum(counts, 1))
+        coefficients: Floats = factors / (2 * sizes * np.maximum(counts, 1))
+        return coefficients

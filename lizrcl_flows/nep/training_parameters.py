@@ -1,4 +1,4 @@
-"""The parameters of a NEP4 as one vector in the order of nep.txt: where each is, how they start, what stays constant."""
+"""The parameters of a NEP4 as one vector in the order of nep.txt: where they are, how they start, what is constant."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def places(header: NepHeader) -> Places:
 
 
 def random_parameters(header: NepHeader, generator: np.random.Generator) -> Floats:
-    """Starting values: descriptors of the order of one basis function, neurons that see their whole range.
+    """Draw starting values: descriptors of the order of one basis function, neurons that see their whole range.
 
     The spreads are those of Glorot's rule for the two layers; the network's output starts small.
     """

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.nep.model import NepHeader, NepModel
-from lizrcl_flows.nep.training_data import ErrorWeights, FixedPart, LabelledFrame, References
+from lizrcl_flows.nep.structures import LabelledFrame
+from lizrcl_flows.nep.training_data import ErrorWeights, FixedPart, References
 from lizrcl_flows.nep.training_loss import LossWeights
 from lizrcl_flows.nep.training_parameters import CONSTANT_NEURON_BIAS, places
 from lizrcl_flows.nep.training_run import Start
@@ -25,6 +26,8 @@ NEIGHBOUR_MARGIN = 1.3
 """gpumd stops when an atom has many more neighbours than nep.txt announces; melts and dense cells need room."""
 MOST_NEIGHBOURS = 819
 """Largest number that gpumd accepts, since it allocates a quarter more and at most 1024."""
+VIRIAL_ROWS, VIRIAL_COLUMNS = [0, 1, 2, 0, 1, 2], [0, 1, 2, 1, 2, 0]
+"""xx yy zz xy yz zx of a 3 x 3 virial."""
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,37 @@ def warm_start(problem: Problem, model: NepModel) -> Start:
         for part in (at.w0[:, -1], at.b0[:, -1], at.w1[:, -1]):
             free[part] = False
     return Start(parameters, model.q_scaler.copy(), free, References(by_type, shared))
+
+
+def fixed_parts(problem: Problem, frames: Sequence[LabelledFrame]) -> list[FixedPart | None]:
+    """Evaluate the ZBL repulsion alone for every frame; None where there is no repulsion."""
+    if problem.header.zbl is None or not frames:
+        return [None] * len(frames)
+    from lizrcl_flows.nep.committee import Committee
+
+    header = problem.header
+    silent = NepModel(header, np.zeros(header.n_parameters), np.ones(header.n_descriptors), (0, 0))
+    results = Committee([silent]).evaluate(frames)
+    return [FixedPart(float(r.energy[0]), r.forces[0], r.virial[0][VIRIAL_ROWS, VIRIAL_COLUMNS]) for r in results]
+
+
+def problem_from(config: NepIn) -> Problem:
+    """Translate what nep.in asks for.
+
+    Raises
+    ------
+    InputError
+        It asks for a version of NEP that cannot be trained here.
+    """
+    if config.version != 4:
+        raise InputError(f"version {config.version} of nep.in cannot be trained here; accepted is 4")
+    l1, l2 = config.regularisation()
+    return Problem(
+        config.header(),
+        LossWeights(config.lambda_e, config.lambda_f, config.lambda_v, l1, l2),
+        ErrorWeights(config.weights_by_type(), config.force_delta, config.lambda_shear),
+        config.batch,
+        config.full_batch,
+        config.generation,
+        config.output_interval,
+    )

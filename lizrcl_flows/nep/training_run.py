@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lizrcl_flows.errors import EngineError
-from lizrcl_flows.nep.model import NepHeader
 from lizrcl_flows.nep.training_data import References, TrainingData
 from lizrcl_flows.nep.training_loss import LossWeights, RunningErrors, SquareSums, batch_sums
 from lizrcl_flows.nep.training_optimiser import Settings, Soap
@@ -54,17 +53,24 @@ class Start:
 
 
 def random_start(
-    header: NepHeader, data: TrainingData, references: References, generator: np.random.Generator
+    data: TrainingData, references: References, generator: np.random.Generator, scale: Floats | None = None
 ) -> Start:
-    """Random parameters, with scales and biases that fit the descriptors of the training set."""
+    """Random parameters, with biases that fit the descriptors of the training set, and scales unless they are given."""
+    header = data.header
     parameters = random_parameters(header, generator)
     rows = data.descriptors(parameters, np.ones(header.n_descriptors))
-    scale = descriptor_scale(rows)
+    scale = descriptor_scale(rows) if scale is None else scale
     centre_neurons(header, parameters, rows.mean(axis=0) * scale)
     free = np.ones(len(parameters), dtype=bool)
     if np.any(references.by_type):
         free = reserve_constant_neurons(header, parameters)
     return Start(parameters, scale, free, references)
+
+
+def start_in(arrays: Mapping[str, NDArray[Any]]) -> Start:
+    """Parameters as they were when `Run.state` was called."""
+    references = References(arrays["by_type"], float(arrays["shared"]))
+    return Start(arrays["parameters"], arrays["scale"], arrays["free"], references)
 
 
 @dataclass(frozen=True)
@@ -171,9 +177,7 @@ class Run:
         """
         batch = self._next_batch()
         counts = self.data.counts(batch)
-        result = self.data.evaluate(
-            self.parameters, self.start.scale, batch, self.running.coefficients(counts)
-        )
+        result = self.data.evaluate(self.parameters, self.start.scale, batch, self.running.coefficients(counts))
         sums, gradient = batch_sums(result), result["gradient"]
         if not (np.all(np.isfinite(sums)) and np.all(np.isfinite(gradient))):
             raise EngineError(
@@ -224,9 +228,7 @@ class Run:
     def absolute_parameters(self, energy_shift: float) -> Floats:
         """Parameters that give absolute energies, with the mean shift (eV/atom) of the training set taken out."""
         references = self.start.references
-        return add_references(
-            self.data.header, self.parameters, references.by_type, references.shared - energy_shift
-        )
+        return add_references(self.data.header, self.parameters, references.by_type, references.shared - energy_shift)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Everything that a restart needs to go on as if nothing had happened."""
@@ -248,9 +250,8 @@ class Run:
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from what `state` returned."""
-        references = References(arrays["by_type"], float(arrays["shared"]))
-        self.parameters = np.array(arrays["parameters"])
-        self.start = Start(self.parameters.copy(), arrays["scale"], arrays["free"], references)
+        self.start = start_in(arrays)
+        self.parameters = self.start.parameters.copy()
         self.queue = np.array(arrays["queue"])
         self.running.mean_squares = np.array(arrays["mean_squares"])
         self.window = SquareSums(
@@ -259,4 +260,3 @@ class Run:
         self.generator.bit_generator.state = json.loads(str(arrays["generator"]))
         prefix = "optimiser_"
         self.optimiser.restore({name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)})
-
