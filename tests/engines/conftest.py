@@ -65,3 +65,46 @@ def lithium_chloride():
     atoms = bulk("LiCl", "rocksalt", a=5.13, cubic=True)
     atoms.positions += np.random.default_rng(5).normal(scale=0.05, size=atoms.positions.shape)
     return structure_from_atoms(atoms, origin=Origin(kind="import", source="test"))
+
+
+@pytest.fixture(scope="session")
+def pairs(crystal):
+    """20 rattled structures with labels of ToyIonic; the last one has no stress."""
+    from toy_calculator import ToyIonic
+
+    from lizrcl_flows.documents import Label
+    from lizrcl_flows.science.structures import atoms_from_structure
+
+    made = []
+    for number in range(20):
+        rng = np.random.default_rng(number)
+        strain = np.eye(3) + rng.normal(scale=0.01, size=(3, 3))
+        positions = crystal.positions @ strain + rng.normal(scale=0.08, size=crystal.positions.shape)
+        structure = crystal.revised(cell=crystal.cell @ strain, positions=positions)
+        atoms = atoms_from_structure(structure)
+        atoms.calc = ToyIonic()
+        label = Label(
+            structure=structure.id,
+            level="lev_00000000000000000000",
+            status="accepted",
+            n_atoms=structure.n_atoms,
+            energy=atoms.get_potential_energy(),
+            forces=atoms.get_forces(),
+            stress=atoms.get_stress(voigt=False) if number < 19 else None,
+            formula=structure.formula,
+        )
+        made.append((structure, label))
+    return made
+
+
+@pytest.fixture(scope="session")
+def potential(pairs, tmp_path_factory):
+    """nep.txt of a member that was really trained on `pairs`."""
+    from lizrcl_flows.engines.training.base import TrainingRequest
+    from lizrcl_flows.engines.training.nep import NepTrainer
+
+    engine = NepTrainer(
+        command="lizrcl-nep", steps=400, n_max=(4, 4), basis_size=(6, 6), l_max=(4, 2, 0), neurons=10, batch=4
+    )
+    request = TrainingRequest(pairs=pairs, elements=("Li", "Zr", "Cl"), energy_shift={}, seed=3)
+    return engine.train(request, tmp_path_factory.mktemp("potential")).nep_txt

@@ -1,8 +1,13 @@
 """What every dynamics engine promises, with lizrcl-gpumd, and how GPUMD's own program is spoken to."""
 
+import pickle
 import stat
+import subprocess
 import sys
+import time
+from functools import partial
 
+import numpy as np
 import pytest
 
 from lizrcl_flows.documents.spec import ConditionSpec, ExplorationSpec
@@ -10,7 +15,137 @@ from lizrcl_flows.engines.dynamics import ENGINES, make_dynamics
 from lizrcl_flows.engines.dynamics.base import DynamicsRequest
 from lizrcl_flows.engines.dynamics.gpumd import GpumdDynamics
 from lizrcl_flows.errors import EngineError, InputError
-from lizrcl_flows.gpumd import parse_run_in
+from lizrcl_flows.gpumd import parse_run_in, read_dump_xyz
+
+ELEMENTS = ("Li", "Zr", "Cl")
+
+
+def request_of(structure, potential, **changes):
+    """Return a request: 27 atoms, 40 steps of 1 fs at 300 K, a frame every ten."""
+    values = {
+        "structure": structure,
+        "potentials": [potential],
+        "elements": ELEMENTS,
+        "ensemble": "nvt",
+        "temperature_k": 300.0,
+        "pressure_gpa": None,
+        "steps": 40,
+        "equilibration_steps": 0,
+        "time_step_fs": 1.0,
+        "sample_every": 10,
+        "seed": 7,
+    }
+    return DynamicsRequest(**{**values, **changes})
+
+
+class DynamicsContract:
+    """Inherit, give the fixture `engine`, and the promises are tested."""
+
+    @pytest.fixture
+    def engine(self):
+        raise NotImplementedError
+
+    def test_it_travels_unchanged(self, engine, round_trips):
+        for arrived in round_trips(engine):
+            assert arrived == engine
+
+    @pytest.mark.parametrize(("ensemble", "pressure_gpa"), [("nve", None), ("nvt", None), ("npt", 0.1)])
+    def test_result_is_complete(self, engine, crystal, potential, ensemble, pressure_gpa, tmp_path):
+        request = request_of(
+            crystal, potential, ensemble=ensemble, pressure_gpa=pressure_gpa, steps=200, equilibration_steps=50
+        )
+        result = engine.run(request, tmp_path / "run")
+        assert result.health.status == "ok"
+        assert result.n_frames == 20
+        frames = list(read_dump_xyz(result.trajectory))
+        assert len(frames) == 20
+        assert all(len(frame.species) == crystal.n_atoms for frame in frames)
+        assert frames[-1].unwrapped_positions is not None
+        assert frames[-1].time_fs - frames[0].time_fs == pytest.approx(190.0)
+        assert 100 < result.thermo.temperature_k < 600
+        volume = abs(np.linalg.det(crystal.cell))
+        if ensemble == "npt":
+            assert result.thermo.volume_a3 != pytest.approx(volume, rel=1e-6)
+        else:
+            assert result.thermo.volume_a3 == pytest.approx(volume, rel=1e-6)
+        if ensemble == "nve":
+            assert abs(result.thermo.energy_drift) < 1e-3
+        assert result.version != "unknown"
+        assert result.executable
+        assert result.core_hours == pytest.approx(result.wall_s / 3600)
+        assert len(result.inputs_sha256) == 64
+        assert all(path.is_file() for path in result.files)
+        assert result.trajectory not in result.files
+
+    def test_supercell_repeats_the_structure(self, engine, crystal, potential, tmp_path):
+        result = engine.run(request_of(crystal, potential, supercell=(1, 1, 2), steps=20), tmp_path / "run")
+        with read_dump_xyz(result.trajectory) as frames:
+            frame = next(frames)
+        assert len(frame.species) == 2 * crystal.n_atoms
+        assert frame.cell == pytest.approx(crystal.cell * [[1], [1], [2]])
+
+    def test_rerun_finds_the_finished_run(self, engine, crystal, potential, tmp_path):
+        first = engine.run(request_of(crystal, potential), tmp_path / "run")
+        written = first.trajectory.stat().st_mtime_ns
+        again = engine.run(request_of(crystal, potential), tmp_path / "run")
+        assert again == first
+        assert again.trajectory.stat().st_mtime_ns == written
+        other = engine.run(request_of(crystal, potential, temperature_k=350.0), tmp_path / "run")
+        assert other.trajectory.stat().st_mtime_ns != written
+
+    def test_a_run_that_blows_up_is_a_result_and_keeps_its_frames(self, engine, crystal, potential, tmp_path):
+        request = request_of(crystal, potential, time_step_fs=25.0, steps=2000, sample_every=1, temperature_k=1500.0)
+        result = engine.run(request, tmp_path / "run")
+        assert result.health.status == "blown_up"
+        assert result.health.reason
+        assert 0 < result.n_frames < 2000
+        assert len(list(read_dump_xyz(result.trajectory))) == result.n_frames
+        assert engine.run(request, tmp_path / "run").health == result.health
+
+
+WORKER = """
+import pickle, sys
+from pathlib import Path
+engine, request, directory = pickle.loads(Path(sys.argv[1]).read_bytes())
+engine.run(request, directory)
+"""
+
+
+class TestGpumdOnThisMachine(DynamicsContract):
+    @pytest.fixture
+    def engine(self):
+        return GpumdDynamics(command="lizrcl-gpumd")
+
+    def test_equal_requests_give_equal_bits(self, engine, crystal, potential, tmp_path):
+        runs = [
+            engine.run(request_of(crystal, potential, ensemble="npt", pressure_gpa=0.0, seed=seed), tmp_path / name)
+            for seed, name in ((1, "a"), (1, "b"), (2, "c"))
+        ]
+        texts = [run.trajectory.read_bytes() for run in runs]
+        assert texts[0] == texts[1] != texts[2]
+        assert runs[0].seeded
+
+    def test_a_killed_worker_leaves_no_trace_in_the_result(self, engine, crystal, potential, tmp_path):
+        request = request_of(crystal, potential, steps=3000)
+        undisturbed = engine.run(request, tmp_path / "undisturbed")
+        (tmp_path / "task").write_bytes(pickle.dumps((engine, request, tmp_path / "killed")))
+        worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path / "task")])
+        dump = tmp_path / "killed" / "gpumd" / "dump.xyz"
+        deadline = time.monotonic() + 30
+        while not (dump.exists() and dump.stat().st_size):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        worker.kill()
+        worker.wait()
+        result = engine.run(request, tmp_path / "killed")
+        assert result.trajectory.read_bytes() == undisturbed.trajectory.read_bytes()
+        assert result.thermo == undisturbed.thermo
+
+    def test_program_is_that_of_the_settings_where_none_is_given(self, crystal, potential, tmp_path, monkeypatch):
+        monkeypatch.setenv("LIZRCL_GPUMD_COMMAND", "lizrcl-gpumd --seed 5")
+        result = GpumdDynamics().run(request_of(crystal, potential), tmp_path / "run")
+        assert result.executable.endswith("lizrcl-gpumd --seed 5 --threads 1")
+
 
 STAND_IN = '''#!{python}
 """Stands in for GPUMD's gpumd, which needs a GPU: its banner, its dialects, its files, its ways to fail."""
@@ -60,28 +195,10 @@ def stand_in(tmp_path):
 
 @pytest.fixture
 def request_for(crystal, tmp_path):
-    """Return a maker of requests: 27 atoms, 40 steps, a frame every ten."""
+    """Return a maker of requests whose potential nobody reads."""
     potential = tmp_path / "nep.txt"
-    if not potential.exists():
-        potential.write_text("nep4 3 Li Zr Cl\n")
-
-    def make(**changes):
-        values = {
-            "structure": crystal,
-            "potentials": [potential],
-            "elements": ("Li", "Zr", "Cl"),
-            "ensemble": "nvt",
-            "temperature_k": 300.0,
-            "pressure_gpa": None,
-            "steps": 40,
-            "equilibration_steps": 0,
-            "time_step_fs": 1.0,
-            "sample_every": 10,
-            "seed": 7,
-        }
-        return DynamicsRequest(**{**values, **changes})
-
-    return make
+    potential.write_text("nep4 3 Li Zr Cl\n")
+    return partial(request_of, crystal, potential)
 
 
 def test_factory_builds_and_refuses():

@@ -1,13 +1,15 @@
 """What every training engine promises, with lizrcl-nep, and how GPUMD's own program is spoken to."""
 
 import dataclasses
+import pickle
 import stat
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
-from lizrcl_flows.documents import Label
 from lizrcl_flows.documents.spec import TrainingSpec
 from lizrcl_flows.engines.training import ENGINES, make_trainer
 from lizrcl_flows.engines.training.base import TrainingRequest
@@ -29,33 +31,6 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="session")
-def pairs(crystal):
-    """20 rattled structures with labels of ToyIonic; the last one has no stress."""
-    from toy_calculator import ToyIonic
-
-    made = []
-    for number in range(20):
-        rng = np.random.default_rng(number)
-        strain = np.eye(3) + rng.normal(scale=0.01, size=(3, 3))
-        positions = crystal.positions @ strain + rng.normal(scale=0.08, size=crystal.positions.shape)
-        structure = crystal.revised(cell=crystal.cell @ strain, positions=positions)
-        atoms = atoms_from_structure(structure)
-        atoms.calc = ToyIonic()
-        label = Label(
-            structure=structure.id,
-            level="lev_00000000000000000000",
-            status="accepted",
-            n_atoms=structure.n_atoms,
-            energy=atoms.get_potential_energy(),
-            forces=atoms.get_forces(),
-            stress=atoms.get_stress(voigt=False) if number < 19 else None,
-            formula=structure.formula,
-        )
-        made.append((structure, label))
-    return made
-
-
 def request_of(pairs, **changes):
     values = {"pairs": pairs, "elements": ELEMENTS, "energy_shift": SHIFT, "seed": 3}
     return TrainingRequest(**{**values, **changes})
@@ -65,15 +40,18 @@ class TrainerContract:
     """Inherit, give the fixture `engine`, and the promises are tested."""
 
     @pytest.fixture(scope="class")
-    def engine(self):
+    @classmethod
+    def engine(cls):
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def directory(self, tmp_path_factory):
+    @classmethod
+    def directory(cls, tmp_path_factory):
         return tmp_path_factory.mktemp("training")
 
     @pytest.fixture(scope="class")
-    def result(self, engine, pairs, directory):
+    @classmethod
+    def result(cls, engine, pairs, directory):
         return engine.train(request_of(pairs), directory / "member")
 
     def test_it_travels_unchanged(self, engine, round_trips):
@@ -135,7 +113,8 @@ class TrainerContract:
 
 class TestNepOnThisMachine(TrainerContract):
     @pytest.fixture(scope="class")
-    def engine(self):
+    @classmethod
+    def engine(cls):
         return NepTrainer(command="lizrcl-nep", steps=400, **SMALL)
 
     def test_it_learns(self, result, pairs):
@@ -157,6 +136,36 @@ class TestNepOnThisMachine(TrainerContract):
         other = quick.train(request_of(pairs, seed=4), tmp_path / "a").nep_txt.read_bytes()
         assert other != first
         assert quick.train(request_of(pairs, seed=3), tmp_path / "a").nep_txt.read_bytes() == first
+
+
+WORKER = """
+import pickle, sys
+from pathlib import Path
+engine, request, directory = pickle.loads(Path(sys.argv[1]).read_bytes())
+engine.train(request, directory)
+"""
+
+
+@pytest.mark.parametrize(
+    ("steps", "file"),
+    [(300, "loss.out"), pytest.param(4000, "lizrcl-nep.checkpoint.npz", marks=pytest.mark.slow)],
+)
+def test_a_killed_worker_costs_nothing_but_time(steps, file, pairs, tmp_path):
+    """Before the first checkpoint the training starts afresh, after it the training goes on."""
+    engine = NepTrainer(command="lizrcl-nep", steps=steps, **SMALL)
+    undisturbed = engine.train(request_of(pairs), tmp_path / "undisturbed")
+    (tmp_path / "task").write_bytes(pickle.dumps((engine, request_of(pairs), tmp_path / "killed")))
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path / "task")])
+    awaited = tmp_path / "killed" / "nep" / file
+    deadline = time.monotonic() + 120
+    while not (awaited.exists() and awaited.stat().st_size):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    worker.kill()
+    worker.wait()
+    result = engine.train(request_of(pairs), tmp_path / "killed")
+    assert result.nep_txt.read_bytes() == undisturbed.nep_txt.read_bytes()
+    assert (result.loss_curve == undisturbed.loss_curve).all()
 
 
 STAND_IN = '''#!{python}

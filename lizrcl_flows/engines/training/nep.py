@@ -26,6 +26,7 @@ from lizrcl_flows.engines.training.base import TrainingRequest, TrainingResult
 from lizrcl_flows.errors import EngineError, InputError
 from lizrcl_flows.nep import Committee, LabelledFrame, NepIn, read_loss, read_nep_txt, write_nep_in, write_structures
 from lizrcl_flows.nep.nep_in import format_nep_in
+from lizrcl_flows.nep.training_checkpoint import CHECKPOINT_NAME
 from lizrcl_flows.settings import load_settings
 
 OUR_PROGRAM = "lizrcl-nep"
@@ -168,7 +169,7 @@ class NepTrainer(Engine):
         write_structures(staging / "train.xyz", frames)
         inputs = {name: (staging / name).read_bytes() for name in INPUT_FILES}
         digest = inputs_sha256({**inputs, "seed": str(seed).encode()})
-        ours_goes_on = seed is not None and work.is_dir() and _digest_of(directory) == digest
+        ours_goes_on = seed is not None and (work / CHECKPOINT_NAME).exists() and _digest_of(directory) == digest
         if ours_goes_on or finished_facts(directory, digest) is not None:
             shutil.rmtree(staging)
         else:  # GPUMD's nep would go on as well, from nep.restart, but mix two runs in its files
