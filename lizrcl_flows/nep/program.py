@@ -229,10 +229,8 @@ def _announce(
     batch = len(train) if config.full_batch else min(config.batch, len(train))
     _say("Trains by analytic gradients, not by evolution: 'generation' counts optimiser steps of one batch each,")
     _say(f"'batch' is the number of structures of a step (here {batch}); 'population' has no effect.")
-    _say(
-        "Loss: lambda_e RMSE_E + lambda_f RMSE_F + lambda_v RMSE_V + L1 + L2 as GPUMD's, its gradient taken with running"
-    )
-    _say("averages of the RMSEs; the weight of the energies is limited (see lizrcl_flows.nep.training_loss).")
+    _say("Loss: lambda_e RMSE_E + lambda_f RMSE_F + lambda_v RMSE_V + L1 + L2 as GPUMD's; the gradient takes running")
+    _say("averages for the RMSEs and limits the weight of the energies (see lizrcl_flows.nep.training_loss).")
     _say(f"{len(train)} structures, {atoms} atoms; {len(test)} test structures; types {' '.join(config.species)}")
     limit = f" or {options.seconds:g} s" if options.seconds else ""
     _say(

@@ -76,8 +76,8 @@ def read_checkpoint(path: Path, digest: str) -> Checkpoint | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         written_for, version = str(arrays.pop("digest")), int(arrays.pop("format"))
         elapsed_s = float(arrays.pop("elapsed_s"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -69,12 +69,9 @@ def fit_references(frames: Sequence[LabelledFrame], species: Sequence[str]) -> R
     species
         Types of the potential.
 
-    Returns
-    -------
-
-    References
-    ----------
-        `by_type` is zero where all structures have nearly one composition or the elements explain little.
+    Notes
+    -----
+    `by_type` is zero where all structures have nearly one composition or the elements explain little.
     """
     counts = np.array([np.bincount(type_indices(f, species), minlength=len(species)) for f in frames], dtype=np.float64)
     atoms = counts.sum(axis=1)

@@ -219,5 +219,5 @@ def test_unknown_element_is_named():
     generator = np.random.default_rng(10)
     frame = random_frames(generator, 1)[0]
     frame.species = ("Li", "Zr", "Cl", "O", "Li", "Li")
-    with pytest.raises(InputError, match="element O .* Li Zr Cl"):
+    with pytest.raises(InputError, match=r"element O .* Li Zr Cl"):
         load(header(), [frame])
