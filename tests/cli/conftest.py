@@ -1,7 +1,7 @@
 """The command line as a function, and a small archive with one document of every kind."""
 
-import shutil
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,13 +63,17 @@ def lizrcl(capfd: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
+def _point_at(settings: Settings, patch: pytest.MonkeyPatch) -> None:
+    patch.delenv("LIZRCL_CONFIG_FILE", raising=False)
+    patch.setenv("LIZRCL_DB_URI", str(settings.db_uri))
+    patch.setenv("LIZRCL_DB_NAME", settings.db_name)
+    patch.setenv("LIZRCL_DATA_DIR", str(settings.data_dir))
+
+
 @pytest.fixture
 def configured(archive_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Point the command line at the test's database."""
-    monkeypatch.delenv("LIZRCL_CONFIG_FILE", raising=False)
-    monkeypatch.setenv("LIZRCL_DB_URI", str(archive_settings.db_uri))
-    monkeypatch.setenv("LIZRCL_DB_NAME", archive_settings.db_name)
-    monkeypatch.setenv("LIZRCL_DATA_DIR", str(archive_settings.data_dir))
+    _point_at(archive_settings, monkeypatch)
     return archive_settings
 
 
@@ -205,7 +209,23 @@ def _evaluation(committee: str, dataset: str, generation: int, rmse_force: float
 
 @pytest.fixture
 def filled(archive: Archive, configured: Settings, tmp_path: Path) -> Filled:
-    """One campaign of two generations with everything that belongs to it, and nothing computed."""
+    """Make the small archive for one test, which may change it."""
+    return _fill(archive, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stored(mongod_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    """Make the small archive once for the tests of a module that only read it."""
+    folder = tmp_path_factory.mktemp("stored")
+    settings = Settings(db_uri=mongod_uri, db_name=f"test_{secrets.token_hex(6)}", data_dir=folder / "data")
+    with Archive.connect(settings=settings) as archive, pytest.MonkeyPatch.context() as patch:
+        _point_at(settings, patch)
+        yield _fill(archive, folder)
+        archive.connection.client.drop_database(archive.database_name)
+
+
+def _fill(archive: Archive, tmp_path: Path) -> Filled:
+    """Store one campaign of two generations with everything that belongs to it, and nothing computed."""
     structures = [_structure(number) for number in range(N_TRAIN + 3)]
     spec = load_campaign({"name": "small", "system": "demo"})
     campaign = Campaign(
@@ -316,7 +336,6 @@ def filled(archive: Archive, configured: Settings, tmp_path: Path) -> Filled:
     )
     archive.put_many([*models, committee, exploration, production, *candidates, evaluation, generation, transport])
     archive.spend(campaign.id, labels=N_TRAIN + 1, key="labels")
-    shutil.rmtree(configured.data_dir, ignore_errors=True)
     return Filled(
         archive=archive,
         campaign=campaign.id,

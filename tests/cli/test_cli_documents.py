@@ -15,7 +15,7 @@ pytestmark = pytest.mark.mongo
 
 
 @pytest.mark.parametrize("noun", list(NOUNS))
-def test_find_gives_the_same_ids_as_table_and_as_json(lizrcl, filled, noun: str) -> None:
+def test_find_gives_the_same_ids_as_table_and_as_json(lizrcl, stored, noun: str) -> None:
     as_json = lizrcl(noun, "find", "--limit", "0", "--json")
     ids = [entry["id"] for entry in json.loads(as_json.out)]
     as_table = lizrcl(noun, "find", "--limit", "0")
@@ -39,53 +39,53 @@ def test_find_gives_the_same_ids_as_table_and_as_json(lizrcl, filled, noun: str)
         (["dataset", "--split", "train", "--campaign", "small"], ["dataset"]),
     ],
 )
-def test_filters(lizrcl, filled, arguments: list[str], wanted: list) -> None:
-    expected = [getattr(filled, w) if isinstance(w, str) else getattr(filled, w[0])[w[1]] for w in wanted]
+def test_filters(lizrcl, stored, arguments: list[str], wanted: list) -> None:
+    expected = [getattr(stored, w) if isinstance(w, str) else getattr(stored, w[0])[w[1]] for w in wanted]
     outcome = lizrcl(arguments[0], "find", *arguments[1:], "--json")
     assert [entry["id"] for entry in json.loads(outcome.out)] == expected
 
 
-def test_formula_may_be_written_as_a_chemist_does(lizrcl, filled) -> None:
+def test_formula_may_be_written_as_a_chemist_does(lizrcl, stored) -> None:
     outcome = lizrcl("label", "find", "--formula", "Li4Zr2Cl12", "--json", "--limit", "0")
-    assert len(json.loads(outcome.out)) == len(filled.labels) + 1
+    assert len(json.loads(outcome.out)) == len(stored.labels) + 1
     assert reduced_formula("ZrO2") == "O2Zr"
 
 
-def test_sort_limit_and_fields(lizrcl, filled) -> None:
+def test_sort_limit_and_fields(lizrcl, stored) -> None:
     outcome = lizrcl("candidate", "find", "--sort", "eps", "--limit", "1", "--fields", "eps,offence.value", "--json")
-    assert json.loads(outcome.out) == [{"id": filled.candidates[0], "eps": 0.4, "offence.value": None}]
+    assert json.loads(outcome.out) == [{"id": stored.candidates[0], "eps": 0.4, "offence.value": None}]
     assert sort_keys("-eps,id") == [("eps", -1), ("_id", 1)]
 
 
-def test_what_is_left_out_is_said(lizrcl, filled) -> None:
+def test_what_is_left_out_is_said(lizrcl, stored) -> None:
     outcome = lizrcl("structure", "find", "--limit", "2")
-    assert f"2 of {len(filled.structures)}" in outcome.err
+    assert f"2 of {len(stored.structures)}" in outcome.err
 
 
-def test_a_filter_that_the_database_refuses_is_bad_input(lizrcl, filled) -> None:
+def test_a_filter_that_the_database_refuses_is_bad_input(lizrcl, stored) -> None:
     outcome = lizrcl("candidate", "find", "--query", '{"eps": {"$above": 1}}')
     assert outcome.code == 2
     assert "$above" in outcome.err
 
 
-def test_show_takes_the_beginning_of_an_id(lizrcl, filled) -> None:
-    outcome = lizrcl("label", "show", filled.labels[0][:14], "--json")
+def test_show_takes_the_beginning_of_an_id(lizrcl, stored) -> None:
+    outcome = lizrcl("label", "show", stored.labels[0][:14], "--json")
     content = json.loads(outcome.out)
-    assert content["id"] == filled.labels[0]
+    assert content["id"] == stored.labels[0]
     assert content["energy"] == -123.456789012345
     assert "forces" not in content
     assert content["events"][0]["value"] == "accepted"
-    with_arrays = json.loads(lizrcl("label", "show", filled.labels[0], "--json", "--arrays").out)
+    with_arrays = json.loads(lizrcl("label", "show", stored.labels[0], "--json", "--arrays").out)
     assert np.array(with_arrays["forces"]).shape == (9, 3)
 
 
-def test_show_tells_units_and_shapes(lizrcl, filled) -> None:
-    text = lizrcl("label", "show", filled.labels[0]).out
+def test_show_tells_units_and_shapes(lizrcl, stored) -> None:
+    text = lizrcl("label", "show", stored.labels[0]).out
     assert re.search(r"^energy \(eV\) +-123\.5$", text, re.MULTILINE)
     assert re.search(r"^forces +9 x 3 numbers \(eV/A\)$", text, re.MULTILINE)
 
 
-def test_ambiguous_and_missing_ids(lizrcl, filled) -> None:
+def test_ambiguous_and_missing_ids(lizrcl, stored) -> None:
     ambiguous = lizrcl("label", "show", "lab_")
     assert ambiguous.code == 2
     assert "not unique" in ambiguous.err
@@ -94,14 +94,14 @@ def test_ambiguous_and_missing_ids(lizrcl, filled) -> None:
     assert "'lab_zz' in collection labels" in missing.err
 
 
-def test_label_export_reads_back_to_the_last_bit(lizrcl, filled, tmp_path: Path) -> None:
+def test_label_export_reads_back_to_the_last_bit(lizrcl, stored, tmp_path: Path) -> None:
     from ase.io import read
 
-    outcome = lizrcl("label", "export", filled.labels[0], "--out", tmp_path)
+    outcome = lizrcl("label", "export", stored.labels[0], "--out", tmp_path)
     path = Path(outcome.out.strip())
     atoms = read(path)
-    label = filled.archive.get(Label, filled.labels[0])
-    structure = filled.archive.get(Structure, label.structure)
+    label = stored.archive.get(Label, stored.labels[0])
+    structure = stored.archive.get(Structure, label.structure)
     assert np.array_equal(atoms.numbers, structure.numbers)
     assert np.array_equal(atoms.positions, structure.positions)
     assert np.array_equal(atoms.cell.array, structure.cell)
@@ -112,28 +112,28 @@ def test_label_export_reads_back_to_the_last_bit(lizrcl, filled, tmp_path: Path)
     assert atoms.calc is None
 
 
-def test_dataset_export_has_every_label_in_order(lizrcl, filled, tmp_path: Path) -> None:
+def test_dataset_export_has_every_label_in_order(lizrcl, stored, tmp_path: Path) -> None:
     from ase.io import read
 
-    path = Path(lizrcl("dataset", "export", filled.dataset, "-o", tmp_path).out.strip())
-    assert [atoms.info["label"] for atoms in read(path, ":")] == list(filled.labels)
+    path = Path(lizrcl("dataset", "export", stored.dataset, "-o", tmp_path).out.strip())
+    assert [atoms.info["label"] for atoms in read(path, ":")] == list(stored.labels)
 
 
-def test_export_writes_the_files_of_models_and_runs(lizrcl, filled, tmp_path: Path) -> None:
-    planned = lizrcl("model", "export", *filled.models, "-o", tmp_path, "--dry-run").out.split()
+def test_export_writes_the_files_of_models_and_runs(lizrcl, stored, tmp_path: Path) -> None:
+    planned = lizrcl("model", "export", *stored.models, "-o", tmp_path, "--dry-run").out.split()
     assert not any(Path(path).exists() for path in planned)
-    written = lizrcl("model", "export", *filled.models, "-o", tmp_path).out.split()
+    written = lizrcl("model", "export", *stored.models, "-o", tmp_path).out.split()
     assert written == planned
-    assert (tmp_path / filled.models[1] / "nep.txt").read_text().endswith("member 1\n")
-    lizrcl("trajectory", "export", filled.production, "-o", tmp_path)
-    assert (tmp_path / filled.production / "dump.xyz").read_text() == "2\nLattice\n"
-    lizrcl("committee", "export", filled.committee, "-o", tmp_path)
-    assert (tmp_path / filled.committee / "nep_0.txt").is_file()
+    assert (tmp_path / stored.models[1] / "nep.txt").read_text().endswith("member 1\n")
+    lizrcl("trajectory", "export", stored.production, "-o", tmp_path)
+    assert (tmp_path / stored.production / "dump.xyz").read_text() == "2\nLattice\n"
+    lizrcl("committee", "export", stored.committee, "-o", tmp_path)
+    assert (tmp_path / stored.committee / "nep_0.txt").is_file()
 
 
 @pytest.mark.parametrize(("noun", "name"), [("transport", "transport"), ("evaluation", "evaluation")])
-def test_tables_are_exported_in_full_precision(lizrcl, filled, tmp_path: Path, noun: str, name: str) -> None:
-    document = getattr(filled, name)
+def test_tables_are_exported_in_full_precision(lizrcl, stored, tmp_path: Path, noun: str, name: str) -> None:
+    document = getattr(stored, name)
     lizrcl(noun, "export", document, "-o", tmp_path)
     rows = (tmp_path / f"{document}.csv").read_text().splitlines()
     content = json.loads((tmp_path / f"{document}.json").read_text())

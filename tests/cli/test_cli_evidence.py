@@ -10,52 +10,52 @@ import pytest
 pytestmark = pytest.mark.mongo
 
 
-def test_lineage_leads_from_a_coefficient_to_every_label(lizrcl, filled) -> None:
-    content = json.loads(lizrcl("lineage", filled.transport, "--json").out)
+def test_lineage_leads_from_a_coefficient_to_every_label(lizrcl, stored) -> None:
+    content = json.loads(lizrcl("lineage", stored.transport, "--json").out)
     ids = {node["id"] for node in content["nodes"]}
-    assert {*filled.labels, *filled.models, filled.dataset, filled.production} <= ids
-    assert filled.failed_label not in ids
+    assert {*stored.labels, *stored.models, stored.dataset, stored.production} <= ids
+    assert stored.failed_label not in ids
     depth = {node["id"]: node["depth"] for node in content["nodes"]}
-    assert depth[filled.transport] == 0
-    assert depth[filled.production] == 1
+    assert depth[stored.transport] == 0
+    assert depth[stored.production] == 1
 
 
-def test_lineage_tree_folds_many_labels_into_one_line(lizrcl, filled) -> None:
-    text = lizrcl("lineage", filled.transport[:12]).out
+def test_lineage_tree_folds_many_labels_into_one_line(lizrcl, stored) -> None:
+    text = lizrcl("lineage", stored.transport[:12]).out
     lines = text.splitlines()
-    assert lines[0].startswith(f"transport {filled.transport}  Li, 700 K")
-    assert lines[1].startswith(f"└── trajectory {filled.production}")
-    assert f"{len(filled.labels)} labels of generation 0" in text
-    assert text.count(f"dataset {filled.dataset}") == 2
+    assert lines[0].startswith(f"transport {stored.transport}  Li, 700 K")
+    assert lines[1].startswith(f"└── trajectory {stored.production}")
+    assert f"{len(stored.labels)} labels of generation 0" in text
+    assert text.count(f"dataset {stored.dataset}") == 2
     assert text.count("(shown above)") == 1
-    assert all(label not in text for label in filled.labels)
-    unfolded = lizrcl("lineage", filled.transport, "--all").out
-    assert all(label in unfolded for label in filled.labels)
+    assert all(label not in text for label in stored.labels)
+    unfolded = lizrcl("lineage", stored.transport, "--all").out
+    assert all(label in unfolded for label in stored.labels)
 
 
-def test_lineage_down_and_depth(lizrcl, filled) -> None:
-    down = json.loads(lizrcl("lineage", filled.labels[0], "--down", "--format", "json").out)
-    assert filled.transport in {node["id"] for node in down["nodes"]}
-    near = json.loads(lizrcl("lineage", filled.labels[0], "--down", "--json", "--depth", "1").out)
-    assert {node["id"] for node in near["nodes"]} == {filled.labels[0], filled.dataset}
+def test_lineage_down_and_depth(lizrcl, stored) -> None:
+    down = json.loads(lizrcl("lineage", stored.labels[0], "--down", "--format", "json").out)
+    assert stored.transport in {node["id"] for node in down["nodes"]}
+    near = json.loads(lizrcl("lineage", stored.labels[0], "--down", "--json", "--depth", "1").out)
+    assert {node["id"] for node in near["nodes"]} == {stored.labels[0], stored.dataset}
 
 
-def test_lineage_as_graphviz_has_every_edge(lizrcl, filled) -> None:
-    dot = lizrcl("lineage", filled.transport, "--format", "dot").out
-    for label in filled.labels:
-        assert f'"{label}" -> "{filled.dataset}";' in dot
+def test_lineage_as_graphviz_has_every_edge(lizrcl, stored) -> None:
+    dot = lizrcl("lineage", stored.transport, "--format", "dot").out
+    for label in stored.labels:
+        assert f'"{label}" -> "{stored.dataset}";' in dot
     assert dot.startswith("digraph lineage {")
     assert dot.count("{") == dot.count("}")
 
 
 @pytest.mark.parametrize(("name", "code", "wanted"), [("xyz_1", 2, "ids begin with"), ("tsp_zz", 3, "no document")])
-def test_lineage_of_nothing(lizrcl, filled, name: str, code: int, wanted: str) -> None:
+def test_lineage_of_nothing(lizrcl, stored, name: str, code: int, wanted: str) -> None:
     outcome = lizrcl("lineage", name)
     assert outcome.code == code
     assert wanted in outcome.err
 
 
-def test_audit_of_an_untouched_archive(lizrcl, filled) -> None:
+def test_audit_of_an_untouched_archive(lizrcl, stored) -> None:
     outcome = lizrcl("audit", "--json")
     assert outcome.code == 0
     content = json.loads(outcome.out)
@@ -92,39 +92,39 @@ def test_audit_names_a_model_whose_file_was_changed(lizrcl, filled) -> None:
     assert filled.models[0] not in outcome.out
 
 
-def test_generations(lizrcl, filled) -> None:
+def test_generations(lizrcl, stored) -> None:
     rows = json.loads(lizrcl("generation", "list", "--json").out)
-    assert [(row["generation"], row["labelled"], row["failed"]) for row in rows] == [(0, len(filled.labels), 1)]
+    assert [(row["generation"], row["labelled"], row["failed"]) for row in rows] == [(0, len(stored.labels), 1)]
     assert rows[0]["rejected"] == {"atoms too close": 1}
     assert rows[0]["rmse_force_after"] == 0.12
     shown = lizrcl("generation", "show", "0").out
     assert re.search(r"rejected: atoms too close +1", shown)
-    by_id = json.loads(lizrcl("generation", "show", filled.generation[:10], "--json").out)
-    assert by_id["id"] == filled.generation
+    by_id = json.loads(lizrcl("generation", "show", stored.generation[:10], "--json").out)
+    assert by_id["id"] == stored.generation
     missing = lizrcl("generation", "show", "7")
     assert missing.code == 3
 
 
-def test_campaign_status_says_what_is_done_and_what_is_under_way(lizrcl, filled) -> None:
+def test_campaign_status_says_what_is_done_and_what_is_under_way(lizrcl, stored) -> None:
     content = json.loads(lizrcl("campaign", "status", "small", "--json").out)
     assert content["turn"] == 1
     stages = {stage["stage"]: (stage["done"], stage["total"]) for stage in content["stages"]}
     assert stages["explore by dynamics"] == (1, 4)
     assert stages["screen and select"] == (1, 1)
     assert stages["label"] == (0, 1)
-    assert content["labels_spent"] == len(filled.labels) + 1
-    text = lizrcl("campaign", "status", filled.campaign[:9]).out
-    assert f"{len(filled.labels) + 1} of 80 labels" in text
+    assert content["labels_spent"] == len(stored.labels) + 1
+    text = lizrcl("campaign", "status", stored.campaign[:9]).out
+    assert f"{len(stored.labels) + 1} of 80 labels" in text
     assert "now: generation 1" in text
 
 
-def test_unknown_campaign(lizrcl, filled) -> None:
+def test_unknown_campaign(lizrcl, stored) -> None:
     outcome = lizrcl("campaign", "status", "large")
     assert outcome.code == 3
     assert "known: small" in outcome.err
 
 
-def test_report_files(lizrcl, filled, tmp_path: Path) -> None:
+def test_report_files(lizrcl, stored, tmp_path: Path) -> None:
     from PIL import Image
 
     planned = lizrcl("report", "small", "--out", tmp_path / "r", "--dry-run")

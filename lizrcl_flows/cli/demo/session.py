@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,7 +96,7 @@ def run_demo(workdir: Path, n_workers: int, generations: int | None) -> None:
         If the campaign stalled or a job failed that it cannot do without.
     """
     settings = demo_settings(workdir)
-    with exclusive(workdir), _database(settings) as uri:
+    with interruptible(), exclusive(workdir), _database(settings) as uri:
         from lizrcl_flows.archive import Archive
 
         archive = Archive.connect(uri, settings=settings)
@@ -112,17 +113,34 @@ def run_demo(workdir: Path, n_workers: int, generations: int | None) -> None:
 
 @contextmanager
 def _database(settings: "Settings") -> Iterator[str]:
-    """Start the demo's database, unless it runs already, and stop it if it was started here."""
+    """Start the demo's database, unless it runs already, and stop it if a demo started it: this one or a killed one."""
     from lizrcl_flows.archive import server
 
-    was_running = bool(server.status(settings)["running"])
+    started_here = settings.data_dir / "mongod_started_by_demo"
+    if not server.status(settings)["running"]:
+        started_here.touch()
     uri = server.start(settings)
     say(f"database: {settings.data_dir / 'mongo'}")
     try:
         yield uri
     finally:
-        if not was_running:
+        if started_here.exists():
             server.stop(settings)
+            started_here.unlink()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does: workers first, then the database."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _campaign(archive: "Archive", generations: int | None) -> "Campaign":
@@ -173,7 +191,7 @@ def _recover(archive: "Archive", campaign: "Campaign", workdir: Path) -> None:
     with Queue.of(archive) as queue:
         lost = queue.release(campaign.name) if queue.counts(campaign.name) else []
     if leftover or lost:
-        say(f"resuming: {len(lost)} interrupted jobs go back to the queue")
+        say(f"resuming: {len(lost)} interrupted job{'s' * (len(lost) != 1)} back to the queue")
 
 
 def _worker_environment(archive: "Archive", workdir: Path, n_workers: int) -> tuple[dict[str, str], Path]:
