@@ -19,6 +19,10 @@ _COVALENT_RADII_PM = (
 # Pyykko and Atsumi, Chem. Eur. J. 15, 186 (2009), metals 10 % shorter as in Grimme et al., J. Chem. Phys. 132, 154104.
 
 COVALENT_RADIUS_A = {
-    symbol: 4 / 3 * float(radius) / 100 for symbol, radius in zip(SYMBOLS, _COVALENT_RADII_PM.split(), strict=True)
+    symbol: float(f"{4 / 3 * float(radius) / 100:.6g}")
+    for symbol, radius in zip(SYMBOLS, _COVALENT_RADII_PM.split(), strict=True)
 }
-"""Radii (A) that the typewise outer cutoff of the ZBL repulsion multiplies: 4/3 of the covalent radii."""
+"""Radii (A) that the typewise outer cutoff of the ZBL repulsion multiplies: 4/3 of the covalent radii.
+
+Rounded to six digits as in GPUMD, so that energies agree to the last one.
+"""
