@@ -38,6 +38,7 @@ N_GENERATIONS = 25
 PHASES = ("ideal", "alpha", "interface", "cubic")
 FORMULAE = tuple(f"Cl{6 + i}Li2Zr" for i in range(50))
 N_REFERENCE = 2000
+FIELDS = ("campaign", "generation", "phase", "formula")
 
 
 def structures(n: int) -> Iterator[Structure]:
@@ -264,18 +265,16 @@ def report(archive: Archive, n: int) -> None:
     ]
     for kind, criteria in shown:
         first, _ = best_ms(lambda k=kind, c=criteria: list(archive.find(k, c, limit=20)))
-        fields = ["campaign", "generation", "phase", "formula"]
-        whole, records = best_ms(lambda k=kind, c=criteria: list(archive.find_records(k, c, fields=fields)))
+        whole, records = best_ms(lambda k=kind, c=criteria: list(archive.find_records(k, c, fields=FIELDS)))
         plan = plan_of(archive, kind, criteria)
         print(f"  {first:6.1f} {whole:7.1f} {len(records):6d}  {plan:32s} {kind.collection} {criteria}")
 
-    way = ("tra", "com", "mod", "dat", "lab")
     print("\nlineage of one trajectory")
-    ms, relatives = best_ms(lambda: archive.lineage.ancestors(trajectory.id, kinds=way))
+    ms, relatives = best_ms(lambda: archive.lineage.ancestors(trajectory.id, until=("lab",)))
     print(f"  {ms:6.1f} ms to all its {sum(relative.kind == 'lab' for relative in relatives)} labels")
     ms, relatives = best_ms(lambda: archive.lineage.ancestors(trajectory.id))
     print(f"  {ms:6.1f} ms to everything, {len(relatives)} documents")
-    ms, tree = best_ms(lambda: archive.lineage.tree(trajectory.id))
+    ms, _ = best_ms(lambda: archive.lineage.tree(trajectory.id))
     print(f"  {ms:6.1f} ms as a folded tree")
     ms, members = best_ms(lambda: archive.dataset_labels(datasets[-1].id))
     print(f"  {ms:6.1f} ms for the {len(members)} labels of its data set, in order, through {len(datasets)} links")

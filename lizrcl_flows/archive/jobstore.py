@@ -13,8 +13,8 @@ def store_spec(uri: str, database: str) -> dict[str, Any]:
     """Return the `JOB_STORE` entry of a jobflow.yaml: outputs as documents, data above 16 MB in GridFS."""
     place = {"uri": uri, "database": database}
     return {
-        "docs_store": {"type": "MongoURIStore", "collection_name": OUTPUTS, **place},
-        "additional_stores": {"data": {"type": "GridFSURIStore", "collection_name": BLOBS, **place}},
+        "docs_store": {"type": "MongoStore", "collection_name": OUTPUTS, **place},
+        "additional_stores": {"data": {"type": "GridFSStore", "collection_name": BLOBS, **place}},
     }
 
 

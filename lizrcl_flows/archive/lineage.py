@@ -1,4 +1,8 @@
-"""From what, and into what: the graph of documents, walked inside the database."""
+"""From what, and into what: the graph of documents.
+
+Walked level by level with one query a level. One `$graphLookup` would do as well and is ten times slower where a level
+holds thousands of labels (`benchmarks/archive.py`); for the chain of a data set, which is long and thin, it is faster.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,11 +11,15 @@ from typing import Any, Literal
 
 from lizrcl_flows.archive.connection import Connection, guarded
 from lizrcl_flows.archive.queries import id_range, one_match
+from lizrcl_flows.documents import Dataset
 from lizrcl_flows.errors import NotFoundError
 
 Direction = Literal["up", "down"]
 FOLD_ABOVE = 4
 """Children of one kind that a tree shows one by one; more become one line with their number."""
+
+DATASET = Dataset.prefix
+_BATCH = 100_000
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,8 @@ class Relative:
 
     Attributes
     ----------
+    kind
+        Prefix of its id: ``"lab"``, ``"mod"`` ...
     depth
         Steps on the shortest way: parents have 1.
     """
@@ -27,8 +37,6 @@ class Relative:
     id: str
     kind: str
     depth: int
-    campaign: str | None = None
-    generation: int | None = None
 
 
 @dataclass
@@ -77,62 +85,56 @@ class Lineage:
         found = self.collection.find(id_range(prefix), {"_id": 1}).sort("_id", 1).limit(6)
         return one_match([node["_id"] for node in found], "lineage", prefix)
 
-    def ancestors(
-        self, document_id: str, depth: int | None = None, kinds: Sequence[str] | None = None
-    ) -> list[Relative]:
+    def ancestors(self, document_id: str, depth: int | None = None, until: Sequence[str] = ()) -> list[Relative]:
         """Return everything that a document was made from, nearest first.
 
         Parameters
         ----------
         depth
             Steps to go; all the way by default.
-        kinds
-            Prefixes (``"lab"``) of the documents to report and to walk through; all by default.
-        """
-        return self._walk(document_id, "up", depth, kinds)
+        until
+            Kinds at which the walk ends: ``("lab",)`` reports labels and not what they were made from.
 
-    def descendants(
-        self, document_id: str, depth: int | None = None, kinds: Sequence[str] | None = None
-    ) -> list[Relative]:
+        Raises
+        ------
+        NotFoundError
+            If the document is not there.
+        """
+        return self._walk(document_id, "up", depth, until)
+
+    def descendants(self, document_id: str, depth: int | None = None, until: Sequence[str] = ()) -> list[Relative]:
         """Return everything that was made from a document, nearest first; parameters as for `ancestors`."""
-        return self._walk(document_id, "down", depth, kinds)
+        return self._walk(document_id, "down", depth, until)
 
     @guarded
-    def _walk(
-        self, document_id: str, direction: Direction, depth: int | None, kinds: Sequence[str] | None
-    ) -> list[Relative]:
-        start, connect = ("$parents", ("parents", "_id")) if direction == "up" else ("$_id", ("_id", "parents"))
-        lookup: dict[str, Any] = {
-            "from": "lineage",
-            "startWith": start,
-            "connectFromField": connect[0],
-            "connectToField": connect[1],
-            "as": "found",
-            "depthField": "depth",
-        }
-        if depth is not None:
-            lookup["maxDepth"] = max(depth - 1, 0)
-        if kinds:
-            lookup["restrictSearchWithMatch"] = {"kind": {"$in": list(kinds)}}
-        pipeline: list[dict[str, Any]] = [
-            {"$match": {"_id": document_id}},
-            {"$graphLookup": lookup},
-            {"$unwind": "$found"},
-            {"$replaceWith": {"$unsetField": {"field": "parents", "input": "$found"}}},
-        ]
-        found = self.collection.aggregate(pipeline, batchSize=100_000)
-        relatives = [
-            Relative(node["_id"], node["kind"], int(node["depth"]) + 1, node["campaign"], node["generation"])
-            for node in found
-        ]
-        if not relatives and not self.collection.count_documents({"_id": document_id}, limit=1):
+    def _walk(self, document_id: str, direction: Direction, depth: int | None, until: Sequence[str]) -> list[Relative]:
+        if not self.collection.count_documents({"_id": document_id}, limit=1):
             raise NotFoundError(f"no document '{document_id}' in collection lineage")
-        return sorted(relatives, key=lambda relative: (relative.depth, relative.kind, relative.id))
+        seen = {document_id}
+        relatives: list[Relative] = []
+        front = [document_id]
+        steps = 0
+        while front and (depth is None or steps < depth):
+            steps += 1
+            found = sorted(self._next_ids(front, direction) - seen)
+            seen.update(found)
+            step = [Relative(name, name.partition("_")[0], steps) for name in found]
+            relatives += sorted(step, key=lambda relative: relative.kind)
+            front = [relative.id for relative in step if relative.kind not in until]
+        return relatives
+
+    def _next_ids(self, front: Sequence[str], direction: Direction) -> set[str]:
+        if direction == "down":
+            children = self.collection.find({"parents": {"$in": list(front)}}, {"_id": 1}, batch_size=_BATCH)
+            return {child["_id"] for child in children}
+        nodes = self.collection.find({"_id": {"$in": list(front)}}, {"_id": 0, "parents": 1}, batch_size=_BATCH)
+        return {parent for node in nodes for parent in node["parents"]}
 
     @guarded
     def nodes(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return lineage nodes by id; those that are missing are left out."""
-        return {node["_id"]: node for node in self.collection.find({"_id": {"$in": list(ids)}})}
+        found = self.collection.find({"_id": {"$in": list(ids)}}, batch_size=_BATCH)
+        return {node["_id"]: node for node in found}
 
     def tree(
         self, document_id: str, direction: Direction = "up", depth: int | None = None, fold_above: int = FOLD_ABOVE
@@ -180,21 +182,54 @@ class Lineage:
                     child.shown_above = not new
                     branch.children.append(child)
                     seen.update(member["_id"] for member in new)
-                    if new:
+                    in_chain = direction == "up" and kind == branch.kind == DATASET
+                    if new and not in_chain:
                         yield child, new
 
     @guarded
     def _neighbours(self, nodes: Sequence[dict[str, Any]], direction: Direction) -> dict[str, list[dict[str, Any]]]:
-        """Return the parents or children of many documents with one query."""
+        """Return the parents or children of many documents.
+
+        A data set that extends others has their labels as its own parents: a chain of any length is one step.
+        """
         if direction == "up":
-            found = self.nodes(list({parent for node in nodes for parent in node["parents"]}))
-            return {node["_id"]: [found[parent] for parent in node["parents"] if parent in found] for node in nodes}
+            parents = {node["_id"]: self._parents(node) for node in nodes}
+            found = self.nodes(list({parent for names in parents.values() for parent in names}))
+            return {name: [found[parent] for parent in names if parent in found] for name, names in parents.items()}
         ids = {node["_id"] for node in nodes}
         children: dict[str, list[dict[str, Any]]] = {}
         for child in self.collection.find({"parents": {"$in": list(ids)}}).sort("_id", 1):
             for parent in ids.intersection(child["parents"]):
                 children.setdefault(parent, []).append(child)
         return children
+
+    def _parents(self, node: dict[str, Any]) -> list[str]:
+        if node["kind"] != DATASET or not any(parent.startswith(f"{DATASET}_") for parent in node["parents"]):
+            return list(node["parents"])
+        chain = self._chain("lineage", node["_id"], ("parents", "_id"), {"kind": DATASET})
+        return list(dict.fromkeys(parent for link in chain for parent in link["parents"]))
+
+    def _chain(
+        self, collection: str, start: str, connect: tuple[str, str], among: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Return a document and what it extends, step by step, the oldest first."""
+        lookup = {
+            "from": collection,
+            "startWith": "$_id",
+            "connectFromField": connect[0],
+            "connectToField": connect[1],
+            "as": "chain",
+            "depthField": "depth",
+            "restrictSearchWithMatch": among,
+        }
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": start}},
+            {"$graphLookup": lookup},
+            {"$unwind": "$chain"},
+            {"$replaceWith": "$chain"},
+            {"$sort": {"depth": -1}},
+        ]
+        return list(self.connection[collection].aggregate(pipeline))
 
     @guarded
     def dataset_labels(self, dataset_id: str) -> list[str]:
@@ -205,23 +240,7 @@ class Lineage:
         NotFoundError
             If a data set of the chain is not there.
         """
-        pipeline: list[dict[str, Any]] = [
-            {"$match": {"_id": dataset_id}},
-            {
-                "$graphLookup": {
-                    "from": "datasets",
-                    "startWith": "$_id",
-                    "connectFromField": "parent",
-                    "connectToField": "_id",
-                    "as": "chain",
-                    "depthField": "depth",
-                }
-            },
-            {"$unwind": "$chain"},
-            {"$replaceWith": "$chain"},
-            {"$sort": {"depth": -1}},
-        ]
-        chain = list(self.connection["datasets"].aggregate(pipeline))
+        chain = self._chain("datasets", dataset_id, ("parent", "_id"), {})
         if not chain or chain[0]["parent"] is not None:
             missing = chain[0]["parent"] if chain else dataset_id
             raise NotFoundError(f"no document '{missing}' in collection datasets")

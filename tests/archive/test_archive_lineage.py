@@ -37,11 +37,11 @@ def test_a_level_leads_to_everything_below(archive: Archive, world: World) -> No
     assert {relative.kind for relative in archive.lineage.descendants(world["lev"][0].id, depth=2)} == {"lab", "dat"}
 
 
-def test_depth_and_kinds_bound_the_walk(archive: Archive, world: World) -> None:
+def test_depth_and_kind_bound_the_walk(archive: Archive, world: World) -> None:
     transport = world["tsp"][0].id
     assert {relative.kind for relative in archive.lineage.ancestors(transport, depth=2)} == {"tra", "com", "str"}
-    way = ("tra", "com", "mod", "dat", "lab")
-    assert len(archive.lineage.ancestors(transport, kinds=way)) == 1 + 1 + 2 + 1 + 6
+    found = archive.lineage.ancestors(transport, until=("lab", "str"))
+    assert [relative.kind for relative in found] == ["tra", "com", "str", "mod", "mod", "dat", *["lab"] * 6]
     assert archive.lineage.ancestors(world["lev"][0].id) == []
     with pytest.raises(NotFoundError, match="tsp_0"):
         archive.lineage.ancestors("tsp_0")
@@ -74,6 +74,18 @@ def test_the_tree_folds_like_siblings(archive: Archive, world: World) -> None:
     assert _lines(archive.lineage.tree(world["tsp"][0].id, depth=1)) == ["tsp", " tra"]
     unfolded = archive.lineage.tree(world["dat"][0].id, depth=1, fold_above=10)
     assert len(unfolded.children) == 6
+
+
+def test_a_chain_of_data_sets_is_one_step_of_the_tree(archive: Archive, make: Any) -> None:
+    level = make.level()
+    structures = [make.structure() for _ in range(14)]
+    labels = [make.label(structure, level) for structure in structures]
+    sets = [make.dataset(labels[:2])]
+    for end in range(4, 15, 2):
+        sets.append(make.dataset(labels[end - 2 : end], sets[-1], labels[: end - 2]))
+    archive.put_many([level, *structures, *labels, *sets])
+    lines = _lines(archive.lineage.tree(sets[-1].id))
+    assert lines == ["dat", " dat x6", " lab x14", "  lev", "  str x14"]
 
 
 def test_the_tree_downwards(archive: Archive, world: World) -> None:
