@@ -61,6 +61,7 @@ class Model(Document):
     member: Index
     dataset: str
     seed: Seed
+    seeded: bool = Field(default=True, description="false where the program draws random numbers of its own")
     bag_sha256: str | None = Field(default=None, description="SHA-256 of the ordered label ids that this member saw")
     hyperparameters: dict[str, JsonValue] = Field(description="nep.in, keyword by keyword")
     trainer: str = Field(description="training engine")
@@ -114,7 +115,7 @@ class Calibration(Record):
     spearman: Number | None = Field(default=None, description="rank correlation of eps and the largest force error")
     scale: Number | None = Field(default=None, description="sqrt(mean error^2 / mean eps^2)")
     coverage_90: Fraction | None = Field(
-        default=None, description="share of errors below the leave-one-out conformal bound for 90 %"
+        default=None, description="share of errors below the 90 % conformal bound that the other phases give"
     )
 
 

@@ -87,6 +87,7 @@ class Trajectory(Document):
     time_step_fs: TimeFs
     sample_every: Count = Field(description="steps between stored frames")
     seed: Seed
+    seeded: bool = Field(default=True, description="false where the program draws random numbers of its own")
     engine: str
     n_frames: Count = Field(description="whole frames in the stored trajectory")
     thermo: ThermoSummary = ThermoSummary()

@@ -34,10 +34,11 @@ def start_campaign(archive: Archive, campaign_id: str) -> AdvanceReport:
     InputError
         If the campaign names an engine that is not there.
     """
-    submitter = FireWorksSubmitter(archive.uri, archive.database_name)
-    submitter.prepare()
     campaign = archive.get(Campaign, campaign_id)
-    return advance(archive, campaign_id, CampaignMaker.from_spec(campaign.spec), submitter)
+    maker = CampaignMaker.from_spec(campaign.spec)
+    with FireWorksSubmitter(archive.uri, archive.database_name) as submitter:
+        submitter.prepare()
+        return advance(archive, campaign_id, maker, submitter)
 
 
 def run_campaign(

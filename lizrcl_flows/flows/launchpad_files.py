@@ -19,13 +19,16 @@ def launchpad_file(system: str) -> dict[str, Any]:
 
     It is one Firework: it stores the campaign and submits generation 0; every turn submits the one after it.
     """
+    from jobflow import Flow
     from jobflow.managers.fireworks import flow_to_workflow
 
     spec = load_campaign({"name": system, "system": system})
     begin = in_category(begin_campaign(spec.as_dict(), CampaignMaker.from_spec(spec)), "cpu", f"begin {system}")
-    begin.set_uuid(str(uuid.uuid5(uuid.NAMESPACE_URL, f"lizrcl_flows/launchpad/{system}")))
-    workflow = flow_to_workflow(begin, store=None, name=system, metadata={"campaign": system})
+    begin.set_uuid(_fixed_uuid(f"{system}/begin"))
+    flow = Flow([begin], name=system, uuid=_fixed_uuid(system))
+    workflow = flow_to_workflow(flow, store=None, name=system, metadata={"campaign": system})
     content: dict[str, Any] = _without_dates(json.loads(workflow.to_format("json")))
+    content["fws"][0]["fw_id"], content["links"] = -1, {"-1": []}  # FireWorks counts new ones through the process
     return content
 
 
@@ -48,6 +51,11 @@ def write_launchpad_files(directory: Path, *, check: bool = False) -> list[Path]
             directory.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return changed
+
+
+def _fixed_uuid(name: str) -> str:
+    """Return a UUID that depends on a name alone, so that the file is the same every time."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"lizrcl_flows/launchpad/{name}"))
 
 
 def _without_dates(value: Any) -> Any:

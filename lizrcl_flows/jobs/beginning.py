@@ -20,7 +20,8 @@ def begin_campaign(spec: dict[str, Any], maker: TurnMaker) -> dict[str, str]:
     """Store the campaign and submit generation 0: the one Firework of a file in launchpad/."""
     with open_archive() as archive:
         campaign = new_campaign(archive, CampaignSpec.from_dict(spec))
-        report = advance(archive, campaign.id, maker, FireWorksSubmitter(archive.uri, archive.database_name))
+        with FireWorksSubmitter(archive.uri, archive.database_name) as submitter:
+            report = advance(archive, campaign.id, maker, submitter)
         return {"campaign": campaign.id, "state": report.state, "sentence": report.sentence}
 
 

@@ -1,6 +1,7 @@
 """The last jobs of a turn: write down what the generation did, and send the next one on its way."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from jobflow import job
@@ -59,8 +60,9 @@ def close_production(campaign_id: str, transports: list[list[str]], maker: TurnM
 def _go_on(archive: Archive, campaign_id: str, maker: TurnMaker) -> dict[str, Any]:
     """Submit what comes next where FireWorks runs us; on one machine the loop outside does it."""
     by_fireworks = getattr(maker, "manager", "fireworks") == "fireworks"
-    submitter = FireWorksSubmitter(archive.uri, archive.database_name) if by_fireworks else None
-    report: AdvanceReport = advance(archive, campaign_id, maker, submitter)
+    opened = FireWorksSubmitter(archive.uri, archive.database_name) if by_fireworks else nullcontext()
+    with opened as submitter:
+        report: AdvanceReport = advance(archive, campaign_id, maker, submitter)
     return {"state": report.state, "turn": report.turn, "sentence": report.sentence}
 
 
@@ -78,7 +80,7 @@ def _generation(
         generation=index,
         campaign_id=campaign.id,
         index=index,
-        n_rejected=tuple(RejectionCount.from_dict(count) for count in explored.get("n_rejected", ())),
+        n_rejected=tuple(RejectionCount(**count) for count in explored.get("n_rejected", ())),
         selection_radii=tuple(explored.get("selection_radii", ())),
         n_labelled=labelled.get("n_labelled", 0),
         n_failed=labelled.get("n_failed", 0),
@@ -87,7 +89,7 @@ def _generation(
         committee_after=after,
         evaluation_before=evaluation_before,
         evaluation_after=evaluation_after,
-        convergence=ConvergenceEvidence.from_dict(evidence) if evidence else None,
+        convergence=ConvergenceEvidence(**evidence) if evidence else None,
         stalled_reason=_stalled(index, counts, labelled, after),
         timings=_timings(archive, campaign.name, index),
         parents=tuple(dict.fromkeys([campaign.id, *(name for name in documents if name)])),

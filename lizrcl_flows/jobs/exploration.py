@@ -131,7 +131,13 @@ def _run(archive: Archive, campaign: Campaign, index: int, plan: _Plan, dynamics
                 wall_s=result.wall_s,
                 core_hours=result.core_hours,
                 parents=(structure.id, committee.id),
-                provenance=provenance(identity["engine"], engine_version=result.version, executable=result.executable),
+                seeded=result.seeded,
+                provenance=provenance(
+                    identity["engine"],
+                    engine_version=result.version,
+                    executable=result.executable,
+                    inputs_sha256=result.inputs_sha256 or None,
+                ),
             )
         )
     archive.spend(campaign.id, core_hours=result.core_hours, key=trajectory_id)

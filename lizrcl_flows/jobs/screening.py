@@ -81,12 +81,12 @@ def screen_and_select(campaign_id: str, index: int, trajectories: list[str], sel
             "n_explored": len(judged),
             "n_accurate": n_accurate,
             "n_candidates": len(pool),
-            "n_rejected": [count.as_dict() for count in count_rejections(doubtful)],
+            "n_rejected": [count.model_dump() for count in count_rejections(doubtful)],
             "n_selected": len(chosen.indices),
             "eps_max": eps_max,
             "eps_median": eps_median,
             "selection_radii": [float(score) for score in chosen.scores],
-            "convergence": evidence.as_dict(),
+            "convergence": evidence.model_dump(),
         }
 
 

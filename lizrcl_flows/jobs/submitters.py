@@ -1,6 +1,6 @@
 """Where a turn's workflow goes: FireWorks is shipped, another manager is another class of two methods."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 
 class Submitter(Protocol):
@@ -16,7 +16,7 @@ class Submitter(Protocol):
 
 
 class FireWorksSubmitter:
-    """The LaunchPad in the archive's own database.
+    """The LaunchPad in the archive's own database; a context manager that closes its connection.
 
     Parameters
     ----------
@@ -28,6 +28,12 @@ class FireWorksSubmitter:
         from fireworks import LaunchPad
 
         self.launchpad = LaunchPad(host=uri, name=database, uri_mode=True, strm_lvl="ERROR")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.launchpad.connection.close()
 
     def prepare(self) -> None:
         """Create the LaunchPad's counter and indexes where they are missing; an existing queue is left alone."""

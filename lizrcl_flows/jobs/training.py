@@ -78,7 +78,10 @@ def train_member(campaign_id: str, index: int, dataset: str, member: int, traine
                 trainer=campaign.spec.training.engine,
                 parents=(dataset,),
                 provenance=provenance(
-                    campaign.spec.training.engine, engine_version=result.version, executable=result.executable
+                    campaign.spec.training.engine,
+                    engine_version=result.version,
+                    executable=result.executable,
+                    inputs_sha256=result.inputs_sha256 or None,
                 ),
             )
             archive.put(model)
@@ -164,7 +167,7 @@ def compare(archive: Archive, committee: Committee, labels: list[str], directory
         n_structures=len(pairs),
         n_atoms=sum(structure.n_atoms for structure, _ in pairs),
         groups=parity_groups(predictions),
-        calibration=calibration(predictions.eps, predictions.max_force_error),
+        calibration=calibration(predictions.eps, predictions.max_force_error, predictions.phases),
         energy_predicted=predictions.energy_predicted,
         energy_label=predictions.energy_label,
         eps=predictions.eps,
@@ -233,6 +236,7 @@ def _model_document(archive: Archive, request: TrainingRequest, result: Training
         member=0,
         dataset="",
         seed=request.seed,
+        seeded=result.seeded,
         hyperparameters=result.hyperparameters,
         trainer="",
         trainer_version=result.version,

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from lizrcl_flows.archive.jobstore import job_store
-from lizrcl_flows.archive.worker_config import write_worker_config
 
 from lizrcl_flows.archive import Archive
+from lizrcl_flows.archive.jobstore import job_store
+from lizrcl_flows.archive.worker_config import write_worker_config
 from lizrcl_flows.documents import DOCUMENTS, Campaign
 from lizrcl_flows.flows.campaigns import new_campaign
 from lizrcl_flows.systems import load_campaign
@@ -111,13 +111,13 @@ class Workplace:
         }
 
     def rlaunch(self, *arguments: str) -> subprocess.Popen:
-        log = (self.directory / "rlaunch.log").open("a")
-        return subprocess.Popen(
-            [str(BIN / "rlaunch"), "-s", *(arguments or ("rapidfire",))],
-            cwd=self.launches,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+        with (self.directory / "rlaunch.log").open("a") as log:
+            return subprocess.Popen(
+                [str(BIN / "rlaunch"), "-s", *(arguments or ("rapidfire",))],
+                cwd=self.launches,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def lpad(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -136,4 +136,6 @@ class Workplace:
 
 @pytest.fixture
 def workplace(archive, tmp_path, monkeypatch, toy):
-    return Workplace(archive, tmp_path, monkeypatch)
+    place = Workplace(archive, tmp_path, monkeypatch)
+    yield place
+    place.job_store.close()

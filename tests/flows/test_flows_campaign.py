@@ -1,9 +1,8 @@
 """The whole loop: on one machine and through FireWorks, with the same documents at the end."""
 
 import pytest
-from fireworks import LaunchPad
-from lizrcl_flows.archive.audit import audit
 
+from lizrcl_flows.archive.audit import audit
 from lizrcl_flows.documents import Campaign, Candidate, Dataset, Evaluation, Generation, Label, Transport
 from lizrcl_flows.flows.campaigns import find_campaign, run_campaign, start_campaign
 
@@ -58,10 +57,10 @@ def test_fireworks_makes_the_same_documents(workplace, tmp_path_factory):
     workplace.finish()
     assert find_campaign(archive, "small").state == "complete"
     through_fireworks = workplace.ids()
-    launchpad = LaunchPad(host=archive.uri, name=archive.database_name, uri_mode=True)
-    assert launchpad.workflows.count_documents({}) == 3
-    assert launchpad.fireworks.count_documents({"spec._category": {"$exists": False}}) == 0
-    assert launchpad.fireworks.count_documents({"state": {"$ne": "COMPLETED"}}) == 0
+    queue = archive.connection
+    assert queue["workflows"].count_documents({}) == 3
+    assert queue["fireworks"].count_documents({"spec._category": {"$exists": False}}) == 0
+    assert queue["fireworks"].count_documents({"state": {"$ne": "COMPLETED"}}) == 0
     archive.connection.client.drop_database(archive.database_name)
     archive.init()
     run_here(workplace, workplace.campaign())

@@ -6,11 +6,11 @@ import signal
 import time
 
 import pytest
-from fireworks import LaunchPad
 
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign, Generation, Label
 from lizrcl_flows.flows.campaigns import find_campaign, start_campaign
+from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 
 pytestmark = pytest.mark.mongo
 
@@ -27,8 +27,11 @@ SLOWER = {
 UNDISTURBED: dict[str, dict[str, list[str]]] = {}
 
 
-def launchpad_of(archive):
-    return LaunchPad(host=archive.uri, name=archive.database_name, uri_mode=True, strm_lvl="ERROR")
+@pytest.fixture
+def launchpad(archive):
+    with FireWorksSubmitter(archive.uri, archive.database_name) as submitter:
+        submitter.prepare()
+        yield submitter.launchpad
 
 
 def wait_for_running(launchpad, name, worker, timeout=120):
@@ -47,11 +50,10 @@ def wait_for_running(launchpad, name, worker, timeout=120):
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("stage", ["undisturbed", "train member", "label train", "explore"])
-def test_a_killed_worker_loses_and_doubles_nothing(workplace, stage):
+def test_a_killed_worker_loses_and_doubles_nothing(workplace, launchpad, stage):
     archive = workplace.archive
     start_campaign(archive, workplace.campaign(**SLOWER).id)
     if stage != "undisturbed":
-        launchpad = launchpad_of(archive)
         worker = workplace.rlaunch()
         wait_for_running(launchpad, stage, worker)
         os.kill(worker.pid, signal.SIGKILL)
@@ -72,11 +74,8 @@ def _advance(campaign_id, barrier, results):
         results.put(start_campaign(archive, campaign_id).submitted)
 
 
-def test_many_processes_that_advance_at_once_submit_one_workflow(workplace):
-    archive = workplace.archive
+def test_many_processes_that_advance_at_once_submit_one_workflow(workplace, launchpad):
     campaign = workplace.campaign()
-    launchpad = launchpad_of(archive)
-    launchpad.reset("", require_password=False)
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(4), context.Queue()
     processes = [context.Process(target=_advance, args=(campaign.id, barrier, results)) for _ in range(4)]
@@ -88,11 +87,11 @@ def test_many_processes_that_advance_at_once_submit_one_workflow(workplace):
     assert launchpad.workflows.count_documents({}) == 1
 
 
-def test_a_rerun_of_an_early_job_duplicates_nothing(workplace):
+def test_a_rerun_of_an_early_job_duplicates_nothing(workplace, launchpad):
     archive = workplace.archive
     start_campaign(archive, workplace.campaign().id)
     workplace.finish()
-    before, launchpad = workplace.ids(), launchpad_of(archive)
+    before = workplace.ids()
     n_workflows = launchpad.workflows.count_documents({})
     first = launchpad.fireworks.find_one({"name": {"$regex": "^label train 0"}}, sort=[("fw_id", 1)])
     launchpad.rerun_fw(first["fw_id"])
@@ -102,11 +101,10 @@ def test_a_rerun_of_an_early_job_duplicates_nothing(workplace):
     assert archive.count(Generation, {}) == 2
 
 
-def test_a_label_that_kills_its_worker_is_given_up_after_three_deaths(workplace):
+def test_a_label_that_kills_its_worker_is_given_up_after_three_deaths(workplace, launchpad):
     archive = workplace.archive
     campaign = workplace.campaign(level={"misbehave": "crash", "below_a": 2.25})
     start_campaign(archive, campaign.id)
-    launchpad = launchpad_of(archive)
     for _ in range(40):
         worker = workplace.rlaunch()
         worker.wait(200)

@@ -3,13 +3,14 @@
 import json
 
 import pytest
-from fireworks import LaunchPad, Workflow
+from fireworks import Workflow
 from jobflow.managers.fireworks import flow_to_workflow
 from monty.json import MontyDecoder
 
 from lizrcl_flows.documents import Campaign
 from lizrcl_flows.flows.campaign import CampaignMaker
 from lizrcl_flows.flows.launchpad_files import launchpad_file, write_launchpad_files
+from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.systems import load_campaign
 
 
@@ -48,17 +49,17 @@ def test_every_job_has_a_category_and_carries_ids_only(campaign, turn):
     workflow = flow_to_workflow(CampaignMaker.from_spec(campaign.spec).make_turn(campaign, turn), store=None)
     for firework in workflow.fws:
         assert firework.spec["_category"] in ("cpu", "dft", "gpu")
-        assert firework.spec["_tasks"][0].get("store") is None
+        assert firework.to_dict()["spec"]["_tasks"][0].get("store") is None
         assert len(json.dumps(firework.to_dict(), default=str)) < 12_000
 
 
 @pytest.mark.mongo
 def test_a_maker_survives_the_launchpad(campaign, archive):
     maker = CampaignMaker.from_spec(campaign.spec)
-    launchpad = LaunchPad(host=archive.uri, name=archive.database_name, uri_mode=True, strm_lvl="ERROR")
-    launchpad.reset("", require_password=False)
-    launchpad.add_wf(flow_to_workflow(maker.make_turn(campaign, 1), store=None))
-    stored = [firework["spec"] for firework in launchpad.fireworks.find({})]
+    with FireWorksSubmitter(archive.uri, archive.database_name) as submitter:
+        submitter.prepare()
+        submitter.submit(maker.make_turn(campaign, 1), "gen_1", "test")
+        stored = [firework["spec"] for firework in submitter.launchpad.fireworks.find({})]
     found = list(makers_in(json.loads(json.dumps(stored, default=str))))
     assert found
     assert all(again == maker for again in found)
