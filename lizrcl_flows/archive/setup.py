@@ -110,8 +110,8 @@ def initialise(connection: Connection) -> None:
     """
     connection.require_writable()
     read_meta(connection)
-    existing = set(connection.database.list_collection_names())
     try:
+        existing = set(connection.database.list_collection_names())
         for name, validator in validators().items():
             _ensure_validated(connection, name, validator, exists=name in existing)
         for name in PLAIN:
