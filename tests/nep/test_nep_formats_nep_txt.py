@@ -163,7 +163,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
 
 
 def test_files_that_are_not_there_or_not_text(tmp_path):
-    with pytest.raises(InputError, match="There is no file .*nep.txt"):
+    with pytest.raises(InputError, match=r"There is no file .*nep.txt"):
         read_nep_txt(tmp_path / "nep.txt")
     (tmp_path / "nep.txt").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(InputError, match="is not a text file"):

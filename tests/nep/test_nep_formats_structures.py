@@ -163,7 +163,7 @@ def test_mistakes_are_named_with_their_line(text, sentence, tmp_path):
 
 def test_second_frame_is_named_by_its_own_lines(tmp_path):
     good = f"2\n{LATTICE} {PROPERTIES} energy=1\n{ATOMS}"
-    with pytest.raises(InputError, match="train.xyz, line 6: energy= is missing"):
+    with pytest.raises(InputError, match=r"train.xyz, line 6: energy= is missing"):
         read(tmp_path, good + good.replace("energy=1", ""))
 
 

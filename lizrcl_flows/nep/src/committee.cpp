@@ -1,11 +1,9 @@
 #include "committee.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <exception>
-#include <functional>
-#include <thread>
+
+#include "workers.hpp"
 
 namespace lizrcl {
 
@@ -54,33 +52,6 @@ Packing make_packing(const Shape& s, int lanes) {
     p.network = take(s.members * p.network_size);
     p.size = end;
     return p;
-}
-
-// Calls work(piece, worker) for all pieces; rethrows the failure of the first piece that failed.
-void share(int pieces, int threads, const std::function<void(int, int)>& work) {
-    const int crew = std::clamp(threads, 1, std::max(pieces, 1));
-    if (crew == 1) {
-        for (int piece = 0; piece < pieces; ++piece) work(piece, 0);
-        return;
-    }
-    std::atomic<int> next{0};
-    std::vector<std::exception_ptr> failures(pieces);
-    const auto drain = [&](int worker) {
-        for (int piece = next++; piece < pieces; piece = next++) {
-            try {
-                work(piece, worker);
-            } catch (...) {
-                failures[piece] = std::current_exception();
-            }
-        }
-    };
-    {
-        std::vector<std::jthread> others;
-        for (int worker = 1; worker < crew; ++worker) others.emplace_back(drain, worker);
-        drain(0);
-    }
-    for (const auto& failure : failures)
-        if (failure) std::rethrow_exception(failure);
 }
 
 void fill_virial(const double* six, double* nine) {
@@ -185,14 +156,16 @@ void Committee::evaluate_neighbours(const NeighbourList& list, const FrameResult
     std::fill(result.force, result.force + force_size, 0.0);
     if (workspaces.size() < std::size_t(std::max(threads, 1))) workspaces.resize(std::max(threads, 1));
     if (runs == 1) {
-        run(around, most, 0, atoms, {energy.data(), virial.data(), result.force, result.atom_energy, nullptr}, workspaces[0]);
+        const Output out{energy.data(), virial.data(), result.force, result.atom_energy, nullptr};
+        run(around, most, 0, atoms, out, workspaces[0]);
     } else {
-        std::vector<double> force(force_size * runs);
+        const auto force = std::make_unique_for_overwrite<double[]>(force_size * runs);
         share(runs, threads, [&](int piece, int worker) {
+            std::fill_n(&force[piece * force_size], force_size, 0.0);
             const int from = int(std::int64_t(atoms) * piece / runs), to = int(std::int64_t(atoms) * (piece + 1) / runs);
-            run(around, most, from, to,
-                {&energy[std::size_t(piece) * members], &virial[std::size_t(piece) * members * 6], &force[piece * force_size],
-                 result.atom_energy, nullptr}, workspaces[worker]);
+            const Output out{&energy[std::size_t(piece) * members], &virial[std::size_t(piece) * members * 6],
+                             &force[piece * force_size], result.atom_energy, nullptr};
+            run(around, most, from, to, out, workspaces[worker]);
         });
         for (int piece = 0; piece < runs; ++piece)
             for (std::size_t i = 0; i < force_size; ++i) result.force[i] += force[piece * force_size + i];
@@ -211,7 +184,7 @@ void Committee::evaluate(std::span<const FrameView> frames, std::span<const Fram
     std::vector<std::vector<AlignedMemory>> workspaces(std::max(outer, 1));
     std::vector<NeighbourList> lists(std::max(outer, 1));
     share(count, outer, [&](int f, int worker) {
-        lists[worker].build(frames[f], model_.shape.types, longest_cutoff_);
+        lists[worker].build(frames[f], model_.shape.types, longest_cutoff_, inner);
         evaluate_neighbours(lists[worker], results[f], inner, workspaces[worker]);
     });
 }
@@ -220,7 +193,7 @@ void Committee::descriptors(std::span<const FrameView> frames, std::span<double*
     std::vector<AlignedMemory> workspaces(std::max(threads, 1));
     share(int(frames.size()), threads, [&](int f, int worker) {
         NeighbourList list;
-        list.build(frames[f], model_.shape.types, longest_cutoff_);
+        list.build(frames[f], model_.shape.types, longest_cutoff_, 1);
         run(list.view(), list.most_neighbours(), 0, frames[f].atoms, {nullptr, nullptr, nullptr, nullptr, rows[f]},
             workspaces[worker]);
     });
@@ -266,7 +239,7 @@ void Session::evaluate(const double* cell, const double* positions, const FrameR
         list_.follow(frame);
     } else {
         has_list_ = false; // a failure below leaves no list that looks good
-        list_.build(frame, committee_.shape().types, committee_.longest_cutoff() + skin_);
+        list_.build(frame, committee_.shape().types, committee_.longest_cutoff() + skin_, threads_);
         built_positions_.assign(positions, positions + 3 * types_.size());
         std::copy(cell, cell + 9, built_cell_.begin());
         built_inverse_ = invert(complete_cell(cell, periodic_));

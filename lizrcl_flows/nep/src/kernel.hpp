@@ -8,143 +8,12 @@
 //   push       p_ij = dU_i/dr_ij, added to the forces of i, subtracted from those of j
 #pragma once
 #include "kernel_basis.hpp"
+#include "kernel_repulsion.hpp"
 #include "kernel_tiles.hpp"
 
 namespace {
 
-using lizrcl::Model;
 using lizrcl::Output;
-using lizrcl::Packing;
-using lizrcl::Repulsion;
-using lizrcl::Shape;
-using lizrcl::Surroundings;
-
-constexpr int virial_components = 6;
-
-// Pairs of one atom, component by component, padded to whole blocks with pairs at the cutoff, which contribute nothing.
-struct Pairs {
-    double *x, *y, *z, *cutoff;
-    std::int32_t *index, *type;
-    int count;
-};
-
-struct Workspace {
-    Pairs radial, angular;
-    std::int32_t* radial_count;  // (types) pairs, padded
-    double* radial_basis;        // [block][k][value, derivative][lanes]
-    double* angular_basis;       // [k][value, derivative][lanes] of one block
-    double* harmonics;           // [block][component][value, x, y, z][lanes]
-    double* function;            // [pair][function]
-    double* slope;               // [lane][function] of one block
-    double* function_by_block;   // [block][function][value, derivative][lanes]
-    double* moments;             // [t k]
-    double* moment_gradient;     // [member][t k]
-    double* radial_descriptor;   // [function]
-    double* sums;                // [component][function]
-    double* weights;             // dU/ds, like sums
-    double* angular_descriptor;  // [invariant][function]
-    double* angular_gradient;    // [invariant][function]
-    double* descriptor;          // [row] of one member
-    double* gradient;            // [member][row]
-    double* neurons;             // dU/dz of one member
-    double* own_force;           // [member][x, y, z][lanes]
-    double* virial;              // [member][xx yy zz xy yz zx][lanes]
-    double* push;                // [member][x, y, z][lanes]
-
-    std::size_t divide(const Model& model, int most, char* memory) {
-        const Shape& s = model.shape;
-        const Packing& p = model.packing;
-        std::size_t end = 0;
-        const auto take = [&](std::size_t count) {
-            char* begin = memory + end;
-            end += (count * sizeof(double) + 63) / 64 * 64;
-            return reinterpret_cast<double*>(begin);
-        };
-        const int kinds = s.types < most ? s.types : most;
-        const std::size_t radial_most = padded(most) + std::size_t(kinds) * lanes, angular_most = padded(most);
-        const auto take_pairs = [&](Pairs& pairs, std::size_t count) {
-            pairs.x = take(count + lanes);
-            pairs.y = take(count + lanes);
-            pairs.z = take(count + lanes);
-            pairs.cutoff = take(count + lanes);
-            pairs.index = reinterpret_cast<std::int32_t*>(take(count + lanes));
-            pairs.type = reinterpret_cast<std::int32_t*>(take(count + lanes));
-        };
-        take_pairs(radial, radial_most);
-        take_pairs(angular, angular_most);
-        radial_count = reinterpret_cast<std::int32_t*>(take(s.types));
-        radial_basis = take(2 * s.radial_basis * radial_most);
-        angular_basis = take(2 * s.angular_basis * lanes);
-        harmonics = take(4 * s.components() * angular_most);
-        function = take(p.angular_functions * angular_most);
-        slope = take(p.angular_functions * lanes);
-        function_by_block = take(2 * p.angular_functions * angular_most);
-        moments = take(p.moments);
-        moment_gradient = take(std::size_t(s.members) * p.moments);
-        radial_descriptor = take(p.radial_functions);
-        sums = take(std::size_t(s.components()) * p.angular_functions);
-        weights = take(std::size_t(s.components()) * p.angular_functions);
-        angular_descriptor = take(std::size_t(s.invariants()) * p.angular_functions);
-        angular_gradient = take(std::size_t(s.invariants()) * p.angular_functions);
-        descriptor = take(p.rows);
-        gradient = take(std::size_t(s.members) * p.rows);
-        neurons = take(p.neurons);
-        own_force = take(std::size_t(s.members) * 3 * lanes);
-        virial = take(std::size_t(s.members) * virial_components * lanes);
-        push = take(std::size_t(s.members) * 3 * lanes);
-        return end;
-    }
-};
-
-inline void clear(double* p, std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) p[i] = 0;
-}
-
-inline void pad(Pairs& pairs, double cutoff, int atom, int type) {
-    for (; pairs.count % lanes != 0; ++pairs.count) {
-        const int p = pairs.count;
-        pairs.x[p] = pairs.cutoff[p] = cutoff;
-        pairs.y[p] = pairs.z[p] = 0;
-        pairs.index[p] = atom;
-        pairs.type[p] = type;
-    }
-}
-
-// Fills both lists; returns the number of angular pairs without padding.
-inline int gather(const Model& model, const Surroundings& around, int atom, Workspace& work) {
-    const int types = model.shape.types, own = around.types[atom];
-    const double* centre = around.positions + 3 * atom;
-    Pairs &radial = work.radial, &angular = work.angular;
-    radial.count = angular.count = 0;
-    for (int t = 0; t < types; ++t) {
-        const double rc = model.radial_cutoff[own * types + t], rca = model.angular_cutoff[own * types + t];
-        const double rc2 = rc * rc, rca2 = rca * rca;
-        const std::int64_t* range = around.begin + std::int64_t(atom) * types + t;
-        const int before = radial.count;
-        for (std::int64_t n = range[0]; n < range[1]; ++n) {
-            const lizrcl::Neighbour neighbour = around.neighbours[n];
-            const double* r = around.positions + 3 * std::int64_t(neighbour.index);
-            const double* shift = around.image_shift + 3 * std::int64_t(neighbour.image);
-            const double x = r[0] + shift[0] - centre[0], y = r[1] + shift[1] - centre[1], z = r[2] + shift[2] - centre[2];
-            const double d2 = x * x + y * y + z * z;
-            const int p = radial.count, q = angular.count;
-            radial.x[p] = angular.x[q] = x;
-            radial.y[p] = angular.y[q] = y;
-            radial.z[p] = angular.z[q] = z;
-            radial.index[p] = angular.index[q] = neighbour.index;
-            radial.cutoff[p] = rc;
-            angular.cutoff[q] = rca;
-            angular.type[q] = t;
-            radial.count += d2 < rc2;
-            angular.count += d2 < rca2;
-        }
-        pad(radial, rc, atom, t);
-        work.radial_count[t] = radial.count - before;
-    }
-    const int count = angular.count;
-    pad(angular, model.angular_cutoff[own * types], atom, 0);
-    return count;
-}
 
 inline Lanes distance(const Pairs& pairs, int p, Lanes* r) {
     r[0] = load(pairs.x + p);
@@ -385,60 +254,12 @@ inline void push_angular(const Model& model, int atoms, Workspace& work, double*
     }
 }
 
-// Half the pair energy (eV) of the universal screened nuclear repulsion, and half its slope (eV/A).
-inline double repulsion(const Repulsion& pair, double r, double& slope) {
-    constexpr double amplitude[4] = {0.18175, 0.50986, 0.28022, 0.02817};
-    constexpr double decay[4] = {3.1998, 0.94229, 0.4029, 0.20162};
-    double phi = 0, dphi = 0;
-    for (int i = 0; i < 4; ++i) {
-        const double rate = decay[i] * pair.inverse_length, term = amplitude[i] * __builtin_exp(-rate * r);
-        phi += term;
-        dphi -= rate * term;
-    }
-    double energy = pair.strength * phi / r, denergy = pair.strength * (dphi - phi / r) / r;
-    if (r > pair.inner) {
-        const double rate = 3.14159265358979323846 / (pair.outer - pair.inner), angle = rate * (r - pair.inner);
-        const double w = 0.5 + 0.5 * __builtin_cos(angle), dw = -0.5 * rate * __builtin_sin(angle);
-        denergy = denergy * w + energy * dw;
-        energy *= w;
-    }
-    slope = 0.5 * denergy;
-    return 0.5 * energy;
-}
-
-// Returns the energy of the atom; the same for every member.
-inline double push_repulsion(const Model& model, int own, int pairs, int atoms, Workspace& work, double* force) {
-    const int members = model.shape.members;
-    double energy = 0;
-    for (int p = 0; p < pairs; ++p) {
-        const Pairs& a = work.angular;
-        const Repulsion& pair = model.repulsion[own * model.shape.types + a.type[p]];
-        const double r[3] = {a.x[p], a.y[p], a.z[p]};
-        const double d = __builtin_sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
-        if (d >= pair.outer) continue;
-        double slope;
-        energy += repulsion(pair, d, slope);
-        slope /= d;
-        for (int m = 0; m < members; ++m) {
-            double* other = force + (std::size_t(m) * atoms + a.index[p]) * 3;
-            double* v = work.virial + m * virial_components * lanes;
-            for (int x = 0; x < 3; ++x) {
-                const double push = slope * r[x];
-                work.own_force[(m * 3 + x) * lanes] += push;
-                other[x] -= push;
-                v[x * lanes] -= r[x] * push;
-                v[(3 + x) * lanes] -= r[x] * slope * r[(x + 1) % 3];
-            }
-        }
-    }
-    return energy;
-}
-
 void evaluate(const Model& model, const Surroundings& around, int from, int to, const Output& out, void* memory) {
     const Shape& shape = model.shape;
     int most = 0;
     for (int i = from; i < to; ++i) {
-        const std::int64_t count = around.begin[std::int64_t(i + 1) * shape.types] - around.begin[std::int64_t(i) * shape.types];
+        const std::int64_t* range = around.begin + std::int64_t(i) * shape.types;
+        const std::int64_t count = range[shape.types] - range[0];
         if (count > most) most = int(count);
     }
     Workspace work;
@@ -458,7 +279,9 @@ void evaluate(const Model& model, const Surroundings& around, int from, int to, 
             continue;
         }
         clear(work.own_force, std::size_t(shape.members) * 3 * lanes);
-        const double pairwise = model.repulsion == nullptr ? 0 : push_repulsion(model, around.types[i], angular_pairs, around.atoms, work, out.force);
+        double pairwise = 0;
+        if (model.repulsion != nullptr)
+            pairwise = push_repulsion(model, around.types[i], angular_pairs, around.atoms, work, out.force);
         for (int m = 0; m < shape.members; ++m) {
             const double energy = network(model, parameters, m, work) + pairwise;
             out.energy[m] += energy;

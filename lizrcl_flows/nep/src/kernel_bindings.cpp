@@ -52,7 +52,8 @@ void create(Committee* self, const nb::dict& shape, const Doubles& parameters, c
     require(scale.size() == std::size_t(s.members) * s.descriptors(), "wrong number of scales");
     require(radial_cutoff.size() == pairs && angular_cutoff.size() == pairs, "wrong number of cutoffs");
     require(repulsion.size() == 0 || repulsion.size() == 4 * pairs, "wrong number of repulsion values");
-    new (self) Committee({s, view(parameters), view(scale), view(radial_cutoff), view(angular_cutoff), view(repulsion), instruction_set});
+    new (self) Committee({s, view(parameters), view(scale), view(radial_cutoff), view(angular_cutoff), view(repulsion),
+                          instruction_set});
 }
 
 // Frames laid end to end.
@@ -64,7 +65,8 @@ struct Frames {
 
     std::vector<FrameView> views(int known_types) const {
         const std::size_t count = offsets.size() - 1, atoms = types.size();
-        require(cells.size() == 9 * count && periodic.size() == 3 * count && positions.size() == 3 * atoms, "frames do not fit");
+        require(offsets.size() > 0 && cells.size() == 9 * count && periodic.size() == 3 * count &&
+                    positions.size() == 3 * atoms, "frames do not fit");
         require(std::size_t(offsets.data()[count]) == atoms && offsets.data()[0] == 0, "offsets do not fit");
         for (std::size_t i = 0; i < atoms; ++i)
             require(types.data()[i] >= 0 && types.data()[i] < known_types, "a type is out of range");
@@ -73,7 +75,8 @@ struct Frames {
             const std::int64_t from = offsets.data()[f], to = offsets.data()[f + 1];
             require(to >= from, "offsets should not fall");
             const bool* p = periodic.data() + 3 * f;
-            result.push_back({int(to - from), types.data() + from, cells.data() + 9 * f, positions.data() + 3 * from, {{p[0], p[1], p[2]}}});
+            result.push_back({int(to - from), types.data() + from, cells.data() + 9 * f, positions.data() + 3 * from,
+                              {{p[0], p[1], p[2]}}});
         }
         return result;
     }
@@ -88,7 +91,8 @@ nb::tuple evaluate(const Committee& self, const Integers& types, const Doubles& 
     std::vector<FrameResult> results;
     for (std::size_t f = 0; f < count; ++f) {
         const std::size_t from = offsets.data()[f] * members;
-        results.push_back({energy.data() + f * members, virial.data() + f * members * 9, force.data() + from * 3, atom_energy.data() + from});
+        results.push_back({energy.data() + f * members, virial.data() + f * members * 9, force.data() + from * 3,
+                           atom_energy.data() + from});
     }
     {
         nb::gil_scoped_release release;

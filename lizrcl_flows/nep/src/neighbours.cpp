@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "workers.hpp"
+
 namespace lizrcl {
 
 namespace {
@@ -25,6 +27,13 @@ Vector multiply(const double* row, const std::array<double, 9>& m) {
     return {row[0] * m[0] + row[1] * m[3] + row[2] * m[6], row[0] * m[1] + row[1] * m[4] + row[2] * m[7],
             row[0] * m[2] + row[1] * m[5] + row[2] * m[8]};
 }
+
+// A bin of another or the same image of the cell, along one axis.
+struct Step {
+    int bin, image;
+};
+
+constexpr int atoms_per_part = 256; // fewer are not worth a thread
 
 // A unit vector normal to a (and to b where given).
 Vector normal_to(const double* a, const double* b) {
@@ -82,6 +91,7 @@ std::array<double, 9> invert(const std::array<double, 9>& h) {
 
 struct NeighbourList::Grid {
     std::array<int, 3> bins, range;
+    std::array<std::vector<std::vector<Step>>, 3> steps; // what to look at from a bin, per axis
     std::vector<std::array<int, 3>> bin_of_atom;
     std::vector<std::int32_t> first, members; // atoms of every bin
 
@@ -127,6 +137,16 @@ NeighbourList::Grid NeighbourList::make_grid(const std::array<double, 9>& cell, 
         if (!periodic_.along[d]) grid.range[d] = std::min(grid.range[d], grid.bins[d] - 1);
         for (auto& f : fraction) f[d] = (f[d] - low) / width;
     }
+    for (int d = 0; d < 3; ++d) {
+        grid.steps[d].resize(grid.bins[d]);
+        for (int b = 0; b < grid.bins[d]; ++b) {
+            for (int o = -grid.range[d]; o <= grid.range[d]; ++o) {
+                const int bin = ((b + o) % grid.bins[d] + grid.bins[d]) % grid.bins[d];
+                const int image = (b + o - bin) / grid.bins[d];
+                if (image == 0 || periodic_.along[d]) grid.steps[d][b].push_back({bin, image});
+            }
+        }
+    }
     grid.bin_of_atom.resize(atoms_);
     grid.first.assign(std::size_t(grid.bins[0]) * grid.bins[1] * grid.bins[2] + 1, 0);
     grid.members.resize(atoms_);
@@ -149,71 +169,85 @@ void NeighbourList::shift_images(const std::array<double, 9>& cell) {
                 for (int x = 0; x < 3; ++x) shift_.push_back(a * cell[x] + b * cell[3 + x] + c * cell[6 + x]);
 }
 
-void NeighbourList::search(const Grid& grid, int types, double reach) {
+// The neighbours of a run of atoms.
+struct NeighbourList::Part {
+    int from, to;
+    std::vector<Neighbour> neighbours;
+    std::vector<std::int64_t> end; // (atoms * types) after the neighbours of one atom and type
+};
+
+void NeighbourList::search_atoms(const Grid& grid, int types, double reach, Part& part) const {
     struct Found {
         Neighbour neighbour;
         std::int32_t type;
     };
     std::vector<Found> found;
-    std::vector<std::int64_t> count(types);
-    neighbours_.clear();
-    begin_.assign(1, 0);
-    most_ = 0;
-    // bins and images to look at from a bin, per axis
-    struct Step {
-        int bin, image;
-    };
-    std::array<std::vector<std::vector<Step>>, 3> steps;
-    for (int d = 0; d < 3; ++d) {
-        steps[d].resize(grid.bins[d]);
-        for (int b = 0; b < grid.bins[d]; ++b) {
-            for (int o = -grid.range[d]; o <= grid.range[d]; ++o) {
-                int bin = (b + o) % grid.bins[d];
-                if (bin < 0) bin += grid.bins[d];
-                const int image = (b + o - bin) / grid.bins[d];
-                if (image == 0 || periodic_.along[d]) steps[d][b].push_back({bin, image});
-            }
-        }
-    }
+    std::vector<std::int64_t> place(types);
     const int stride_b = 2 * images_[2] + 1, stride_a = stride_b * (2 * images_[1] + 1);
     const double reach2 = reach * reach;
-    for (int i = 0; i < atoms_; ++i) {
+    for (int i = part.from; i < part.to; ++i) {
         found.clear();
-        std::fill(count.begin(), count.end(), 0);
-        const double* ri = &wrapped_[3 * i];
+        std::fill(place.begin(), place.end(), 0);
+        const double* ri = &wrapped_[3 * std::size_t(i)];
         const auto& home = grid.bin_of_atom[i];
-        for (const Step& a : steps[0][home[0]])
-            for (const Step& b : steps[1][home[1]])
-                for (const Step& c : steps[2][home[2]]) {
-                    const int image = (a.image + images_[0]) * stride_a + (b.image + images_[1]) * stride_b + c.image + images_[2];
+        for (const Step& a : grid.steps[0][home[0]])
+            for (const Step& b : grid.steps[1][home[1]])
+                for (const Step& c : grid.steps[2][home[2]]) {
+                    const int image = (a.image + images_[0]) * stride_a + (b.image + images_[1]) * stride_b +
+                                      (c.image + images_[2]);
                     const double* s = &shift_[3 * std::size_t(image)];
                     const double x = s[0] - ri[0], y = s[1] - ri[1], z = s[2] - ri[2];
                     const int bin = grid.flat({a.bin, b.bin, c.bin});
                     const bool same_cell = a.image == 0 && b.image == 0 && c.image == 0;
                     for (int m = grid.first[bin]; m < grid.first[bin + 1]; ++m) {
                         const int j = grid.members[m];
-                        const double dx = wrapped_[3 * j] + x, dy = wrapped_[3 * j + 1] + y, dz = wrapped_[3 * j + 2] + z;
+                        const double* rj = &wrapped_[3 * std::size_t(j)];
+                        const double dx = rj[0] + x, dy = rj[1] + y, dz = rj[2] + z;
                         const double d2 = dx * dx + dy * dy + dz * dz;
                         if (d2 >= reach2 || (same_cell && j == i)) continue;
                         if (d2 < 1e-12)
                             throw GeometryError("atoms " + std::to_string(std::min(i, j) + 1) + " and " +
                                                 std::to_string(std::max(i, j) + 1) + " are at the same place");
                         found.push_back({{j, image}, types_[j]});
-                        ++count[types_[j]];
+                        ++place[types_[j]];
                     }
                 }
-        const std::int64_t start = begin_.back();
-        neighbours_.resize(start + found.size());
-        for (int t = 0; t < types; ++t) begin_.push_back(begin_.back() + count[t]);
-        std::int64_t* place = count.data();
-        const std::int64_t* from = begin_.data() + begin_.size() - 1 - types;
-        std::copy(from, from + types, place);
-        for (const Found& f : found) neighbours_[place[f.type]++] = f.neighbour;
-        most_ = std::max(most_, int(found.size()));
+        std::int64_t end = std::int64_t(part.neighbours.size());
+        part.neighbours.resize(part.neighbours.size() + found.size());
+        for (int t = 0; t < types; ++t) {
+            const std::int64_t count = place[t];
+            place[t] = end;
+            part.end.push_back(end += count);
+        }
+        for (const Found& f : found) part.neighbours[place[f.type]++] = f.neighbour;
     }
 }
 
-void NeighbourList::build(const FrameView& frame, int types, double reach) {
+void NeighbourList::search(const Grid& grid, int types, double reach, int threads) {
+    std::vector<Part> parts(std::clamp(atoms_ / atoms_per_part, 1, std::max(threads, 1)));
+    const std::int64_t count = std::int64_t(parts.size());
+    share(int(count), threads, [&](int piece, int) {
+        Part& part = parts[piece];
+        part.from = int(atoms_ * std::int64_t(piece) / count);
+        part.to = int(atoms_ * std::int64_t(piece + 1) / count);
+        search_atoms(grid, types, reach, part);
+    });
+    neighbours_ = std::move(parts[0].neighbours);
+    begin_.assign(1, 0);
+    most_ = 0;
+    std::int64_t before = 0;
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+        if (p > 0) neighbours_.insert(neighbours_.end(), parts[p].neighbours.begin(), parts[p].neighbours.end());
+        for (const std::int64_t end : parts[p].end) begin_.push_back(before + end);
+        before = std::int64_t(neighbours_.size());
+    }
+    for (int i = 0; i < atoms_; ++i) {
+        const std::int64_t own = begin_[std::size_t(i + 1) * types] - begin_[std::size_t(i) * types];
+        most_ = std::max(most_, int(own));
+    }
+}
+
+void NeighbourList::build(const FrameView& frame, int types, double reach, int threads) {
     atoms_ = frame.atoms;
     periodic_ = frame.periodic;
     types_.assign(frame.types, frame.types + atoms_);
@@ -229,7 +263,7 @@ void NeighbourList::build(const FrameView& frame, int types, double reach) {
     for (int n : images_) images *= 2.0 * n + 1;
     if (images > 1e6) throw GeometryError("the cell is far thinner than the cutoff");
     shift_images(cell);
-    search(grid, types, reach);
+    search(grid, types, reach, threads);
 }
 
 void NeighbourList::follow(const FrameView& frame) {

@@ -31,8 +31,8 @@ struct FrameView {
 // Neighbours of every atom, sorted by type, as (atoms * types + 1) offsets into one array.
 class NeighbourList {
 public:
-    // Finds all pairs closer than `reach` (A).
-    void build(const FrameView& frame, int types, double reach);
+    // Finds all pairs closer than `reach` (A). The list does not depend on the number of threads.
+    void build(const FrameView& frame, int types, double reach, int threads = 1);
 
     // Moves the wrapped positions and image shifts along with a frame whose atoms and cell have changed a little.
     void follow(const FrameView& frame);
@@ -44,9 +44,11 @@ public:
 
 private:
     struct Grid;
+    struct Part;
     void wrap(const FrameView& frame, const std::array<double, 9>& cell, const std::array<double, 9>& inverse);
     Grid make_grid(const std::array<double, 9>& cell, const std::array<double, 9>& inverse, double reach) const;
-    void search(const Grid& grid, int types, double reach);
+    void search(const Grid& grid, int types, double reach, int threads);
+    void search_atoms(const Grid& grid, int types, double reach, Part& part) const;
     void shift_images(const std::array<double, 9>& cell);
 
     int atoms_ = 0, most_ = 0;
