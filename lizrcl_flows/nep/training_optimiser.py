@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Integers = NDArray[np.intp]
 
 TINY = 1e-12
@@ -40,7 +41,7 @@ class Settings:
     refresh: int = 10
 
 
-def _refreshed(basis: Floats, average: Floats) -> tuple[Floats, Integers]:
+def _refreshed(basis: Singles, average: Singles) -> tuple[Singles, Integers]:
     """One orthogonal iteration, columns sorted by falling eigenvalue; and the order in which they were taken."""
     estimate = np.einsum("bij,bij->bj", basis, average @ basis)
     order = np.argsort(-estimate, axis=1, kind="stable")
@@ -49,18 +50,21 @@ def _refreshed(basis: Floats, average: Floats) -> tuple[Floats, Integers]:
 
 
 class _Matrices:
-    """Equal-sized matrices of parameters, handled together: places (count, rows, columns) in the flat vector."""
+    """Equal-sized matrices of parameters, handled together: places (count, rows, columns) in the flat vector.
+
+    In single precision: a preconditioner need not be exact, and its matrix products are most of the work.
+    """
 
     def __init__(self, places: Integers, settings: Settings) -> None:
         self.places = places
         self.settings = settings
         count, rows, columns = places.shape
         self.sides = [length if length <= LARGEST_SIDE else 0 for length in (rows, columns)]
-        self.average = [np.zeros((count, length, length)) for length in self.sides]
-        self.basis = [np.zeros((count, length, length)) for length in self.sides]
-        self.square = np.zeros(places.shape)
+        self.average = [np.zeros((count, length, length), dtype=np.float32) for length in self.sides]
+        self.basis = [np.zeros((count, length, length), dtype=np.float32) for length in self.sides]
+        self.square = np.zeros(places.shape, dtype=np.float32)
 
-    def _rotate(self, values: Floats, *, back: bool) -> Floats:
+    def _rotate(self, values: Singles, *, back: bool) -> Singles:
         left, right = self.basis
         if back:
             right = np.swapaxes(right, 1, 2)
@@ -73,21 +77,21 @@ class _Matrices:
     def step(self, gradient: Floats, momentum: Floats, number: int) -> Floats:
         """Direction for the matrices; `momentum` is the bias-corrected average of the gradients."""
         decay = self.settings.variance
-        products = (gradient @ np.swapaxes(gradient, 1, 2), np.swapaxes(gradient, 1, 2) @ gradient)
+        gradients, momenta = gradient.astype(np.float32), momentum.astype(np.float32)
+        products = (gradients @ np.swapaxes(gradients, 1, 2), np.swapaxes(gradients, 1, 2) @ gradients)
         for side in range(2):
             if self.sides[side]:
                 self.average[side] *= decay
                 self.average[side] += (1 - decay) * products[side]
         if number == 1:
             self.basis = [np.linalg.eigh(average)[1] if average.size else average for average in self.average]
-        rotated = self._rotate(gradient, back=False)
         self.square *= decay
-        self.square += (1 - decay) * rotated**2
-        size = np.sqrt(self.square / (1 - decay**number)) + TINY
-        direction = self._rotate(self._rotate(momentum, back=False) / size, back=True)
+        self.square += (1 - decay) * self._rotate(gradients, back=False) ** 2
+        size = np.sqrt(self.square / (1 - decay**number)) + np.float32(TINY)
+        direction = self._rotate(self._rotate(momenta, back=False) / size, back=True)
         if number % self.settings.refresh == 0:
             self._refresh()
-        return direction
+        return direction.astype(np.float64)
 
     def _refresh(self) -> None:
         for side in range(2):
@@ -162,6 +166,6 @@ class Soap:
         self.mean = np.array(arrays["mean"], dtype=np.float64)
         self.square = np.array(arrays["square"], dtype=np.float64)
         for i, part in enumerate(self.matrices):
-            part.square = np.array(arrays[f"square_{i}"], dtype=np.float64)
-            part.average = [np.array(arrays[f"average_{i}_{side}"], dtype=np.float64) for side in range(2)]
-            part.basis = [np.array(arrays[f"basis_{i}_{side}"], dtype=np.float64) for side in range(2)]
+            part.square = np.array(arrays[f"square_{i}"], dtype=np.float32)
+            part.average = [np.array(arrays[f"average_{i}_{side}"], dtype=np.float32) for side in range(2)]
+            part.basis = [np.array(arrays[f"basis_{i}_{side}"], dtype=np.float32) for side in range(2)]
