@@ -1,13 +1,17 @@
 """A real MongoDB for the tests that need one: one embedded mongod a session, one database a test."""
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lizrcl_flows.archive import Archive
+from lizrcl_flows.archive.check import check
+from lizrcl_flows.archive.schema import MODELS
 from lizrcl_flows.archive.server import start, stop
+from lizrcl_flows.archive.setup import META, PLAIN
 from lizrcl_flows.errors import BackendError
 from lizrcl_flows.settings import Settings
 
@@ -25,8 +29,6 @@ def mongod_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settin
     yield settings
     stop(settings)
     if memory in base.parents:
-        import shutil
-
         shutil.rmtree(base)
 
 
@@ -38,18 +40,42 @@ def mongod_uri(mongod_settings: Settings) -> str:
     return embedded_uri(mongod_settings)
 
 
+@pytest.fixture(scope="session")
+def spare_databases() -> list[str]:
+    """Names of initialised, empty databases: making one takes longer than most tests."""
+    return []
+
+
 @pytest.fixture
-def archive_settings(mongod_uri: str, tmp_path: Path) -> Settings:
+def archive_settings(mongod_uri: str, spare_databases: list[str], tmp_path: Path) -> Settings:
     """Settings that name a database of the test's own."""
-    name = f"test_{secrets.token_hex(6)}"
+    name = spare_databases.pop() if spare_databases else f"test_{secrets.token_hex(6)}"
     return Settings(db_uri=mongod_uri, db_name=name, data_dir=tmp_path / "data", db_timeout_s=20.0)
 
 
 @pytest.fixture
-def archive(archive_settings: Settings) -> Iterator[Archive]:
-    """An initialised archive in a database of its own, dropped afterwards."""
+def archive(archive_settings: Settings, spare_databases: list[str]) -> Iterator[Archive]:
+    """An initialised, empty archive in a database of its own."""
     opened = Archive.connect(settings=archive_settings)
-    opened.init()
+    if opened.connection["meta"].find_one() is None:
+        opened.init()
     yield opened
-    opened.connection.client.drop_database(opened.database_name)
+    if _emptied(opened):
+        spare_databases.append(opened.database_name)
+    else:
+        opened.connection.client.drop_database(opened.database_name)
     opened.close()
+
+
+def _emptied(archive: Archive) -> bool:
+    """Remove all documents; return whether what remains is as good as new."""
+    database = archive.connection.database
+    for name in database.list_collection_names():
+        if name not in (*MODELS, *PLAIN):
+            database.drop_collection(name)
+        elif name != META:
+            database[name].delete_many({})
+    try:
+        return not check(archive).problems
+    except BackendError:
+        return False

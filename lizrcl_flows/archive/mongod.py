@@ -125,6 +125,17 @@ def process(pid: int, data_files: Path) -> Process | None:
     return Process(pid, int(words[words.index("--port") + 1]) if "--port" in words else None)
 
 
+def has_ended(pid: int) -> bool:
+    """Return whether a process is gone with all its files and ports; a zombie has given them back."""
+    if not Path("/proc/self").exists():
+        return not _exists(pid)
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in ("Z", "X")
+
+
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)

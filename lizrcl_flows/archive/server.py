@@ -92,7 +92,7 @@ def stop(settings: Settings) -> bool:
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while mongod.process(process.pid, place / "db") is not None:
+        while not mongod.has_ended(process.pid):
             if time.monotonic() > deadline:
                 raise BackendError(f"mongod (pid {process.pid}) did not end within {_STOP_TIMEOUT_S:.0f} s")
             time.sleep(0.05)

@@ -1,6 +1,7 @@
 """Documents: written once, found again, refused where they would break the record."""
 
 import multiprocessing
+from pathlib import Path
 from typing import Any
 
 import bson
@@ -178,7 +179,8 @@ def test_read_only_refuses_to_write(archive: Archive, archive_settings: Settings
                 write()
 
 
-def test_first_write_initialises(archive_settings: Settings, make: Any) -> None:
+def test_first_write_initialises(mongod_uri: str, tmp_path: Path, make: Any) -> None:
+    archive_settings = Settings(db_uri=mongod_uri, db_name=f"fresh_{tmp_path.name}"[:60], data_dir=tmp_path)
     with Archive.connect(settings=archive_settings) as fresh:
         assert list(fresh.find(Model, {})) == []
         assert fresh.connection.database.list_collection_names() == []

@@ -71,7 +71,7 @@ def address(mongod_settings: Settings, tmp_path_factory: pytest.TempPathFactory)
     process = mongod.running(folder)
     assert process is not None
     os.kill(process.pid, 15)
-    while mongod.process(process.pid, folder) is not None:
+    while not mongod.has_ended(process.pid):
         time.sleep(0.02)
 
 

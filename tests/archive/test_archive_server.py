@@ -50,9 +50,10 @@ def _pid(settings: Settings) -> int:
 
 
 def _kill(settings: Settings) -> None:
-    os.kill(_pid(settings), signal.SIGKILL)
+    pid = _pid(settings)
+    os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 20
-    while server.status(settings)["running"]:
+    while not mongod.has_ended(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

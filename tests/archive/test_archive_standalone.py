@@ -35,7 +35,7 @@ def standalone_uri(mongod_settings: Settings, tmp_path_factory: pytest.TempPathF
     process = mongod.running(folder)
     assert process is not None
     os.kill(process.pid, 15)
-    while mongod.running(folder) is not None:
+    while not mongod.has_ended(process.pid):
         time.sleep(0.02)
 
 
