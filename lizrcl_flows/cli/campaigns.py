@@ -14,6 +14,7 @@ from lizrcl_flows.cli.progress import (
     closed_generations,
     generation_cells,
     generation_row,
+    rejection_lines,
 )
 from lizrcl_flows.cli.session import dry_run_option, find_campaign, json_option, open_archive
 
@@ -131,7 +132,9 @@ def print_status(content: dict[str, Any]) -> None:
     )
     if content["generations"]:
         click.echo()
-        show(table(GENERATION_HEADER, [generation_cells(row) for row in content["generations"]]))
+        show(table(GENERATION_HEADER, [generation_cells(row) for row in content["generations"]], dense=True))
+        for line in rejection_lines(content["generations"]):
+            click.echo(line)
     if content["turn"] is not None:
         turn = content["turn"]
         click.echo(f"\nnow: {f'generation {turn}' if isinstance(turn, int) else turn}")

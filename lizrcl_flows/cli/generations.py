@@ -1,12 +1,18 @@
 """`lizrcl generation list|show`: what each turn of the loop did."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lizrcl_flows.cli.lazy import SuggestingGroup
 from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
-from lizrcl_flows.cli.progress import GENERATION_HEADER, closed_generations, generation_cells, generation_row
+from lizrcl_flows.cli.progress import (
+    GENERATION_HEADER,
+    closed_generations,
+    generation_cells,
+    generation_row,
+    rejection_lines,
+)
 from lizrcl_flows.cli.session import find_campaign, json_option, open_archive
 from lizrcl_flows.errors import NotFoundError
 
@@ -37,7 +43,15 @@ def list_generations(campaign_name: str | None, as_json: bool) -> None:
     elif not rows:
         say("no generation is closed yet")
     else:
-        show(table(["campaign", *GENERATION_HEADER], [[row["campaign"], *generation_cells(row)] for row in rows]))
+        for found in campaigns:
+            _print_generations(found.name, [row for row in rows if row["campaign"] == found.name])
+
+
+def _print_generations(campaign: str, rows: list[dict[str, Any]]) -> None:
+    click.echo(f"campaign {campaign}")
+    show(table(GENERATION_HEADER, [generation_cells(row) for row in rows], dense=True))
+    for line in rejection_lines(rows):
+        click.echo(line)
 
 
 @generation.command("show")

@@ -1,5 +1,6 @@
 """`lizrcl lineage ID`: from what a document was made, and into what."""
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 
 Direction = Literal["up", "down"]
 
+FOLD_ABOVE = 2
+"""More documents of a kind than this become one line: a committee is one line, not four."""
+
 DETAILS = {
     "cam": ("name",),
     "str": ("formula", "phase", "origin.kind"),
     "can": ("phase", "verdict", "eps"),
     "lab": ("status", "purpose", "phase"),
-    "lev": ("code", "note"),
+    "lev": ("code",),
     "dat": ("split", "n_labels"),
     "mod": ("member", "seed"),
     "com": (),
@@ -63,7 +67,7 @@ def lineage(
     with open_archive() as archive:
         whole = archive.resolve(document_kind(document_id), document_id)
         if form == "tree" and not as_json:
-            show(lineage_tree(archive, whole, direction, depth, unfolded=unfolded))
+            show(lineage_tree(archive, whole, direction, depth, unfolded=unfolded), cut=True)
             return
         nodes = lineage_nodes(archive, whole, direction, depth)
     if as_json or form == "json":
@@ -76,8 +80,7 @@ def lineage_tree(
     archive: "Archive", document_id: str, direction: Direction, depth: int | None, *, unfolded: bool = False
 ) -> "Tree":
     """Return the lineage of a document as a tree to print."""
-    fold = {"fold_above": 1_000_000_000} if unfolded else {}
-    trunk = archive.lineage.tree(document_id, direction, depth, **fold)
+    trunk = archive.lineage.tree(document_id, direction, depth, sys.maxsize if unfolded else FOLD_ABOVE)
     details = _details(archive, list(_branches(trunk)))
     from rich.tree import Tree
 

@@ -88,6 +88,12 @@ HELP = {
     "eps-max": "Largest disagreement of the committee (eV/A).",
 }
 
+EXPENDABLE = (
+    *("campaign", "level", "parent", "generation", "n_atoms", "wall_s", "formula", "pressure_gpa", "protocol"),
+    *("n_parameters", "purpose", "time_fs", "ensemble", "dataset", "steps", "max_force", "reason"),
+)
+"""Columns that are left out, the first one first, where a terminal is too narrow for all of them."""
+
 _ID = Column("_id", "id")
 _CAMPAIGN = Column("campaign", "campaign")
 _GENERATION = Column("generation", "gen")

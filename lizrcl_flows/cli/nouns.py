@@ -10,12 +10,14 @@ from typing import Any
 import click
 
 from lizrcl_flows.cli.lazy import SuggestingGroup
-from lizrcl_flows.cli.noun_table import HELP, NOUNS, Noun, value_at
-from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
+from lizrcl_flows.cli.noun_table import EXPENDABLE, HELP, NOUNS, Noun, value_at
+from lizrcl_flows.cli.output import console, emit_json, natural_width, pairs, say, show, table
 from lizrcl_flows.cli.session import dry_run_option, json_option, open_archive
 from lizrcl_flows.errors import BackendError, InputError
 
 DEFAULT_LIMIT = 20
+MORE_DIGITS = {"energy (eV)": 8, "energy": 8}
+"""Columns in which four digits say nothing."""
 
 
 def _group(noun: Noun) -> click.Group:
@@ -43,7 +45,7 @@ def _find(noun: Noun) -> click.Command:
         if not records:
             say(f"no {noun.name} matches")
             return
-        show(table([title for _, title in columns], [[value_at(r, path) for path in paths] for r in records]))
+        _print_records(columns, records, may_cut=options["fields"] is None)
         if total > len(records):
             say(f"{len(records)} of {total}; --limit 0 shows all")
 
@@ -62,6 +64,23 @@ def _find(noun: Noun) -> click.Command:
         )
     )
     return command
+
+
+def _print_records(columns: list[tuple[str, str]], records: list[dict[str, Any]], *, may_cut: bool) -> None:
+    """Print a table of documents; at a terminal that is too narrow, without the columns that matter least."""
+    screen = console()
+    left_out = []
+    while may_cut and screen.is_terminal:
+        rows = [[value_at(record, path) for path, _ in columns] for record in records]
+        expendable = next((path for path in EXPENDABLE if path in dict(columns)), None)
+        if expendable is None or sum(natural_width([title for _, title in columns], rows)) <= screen.width + 2:
+            break
+        left_out.append(dict(columns)[expendable])
+        columns = [column for column in columns if column[0] != expendable]
+    rows = [[value_at(record, path) for path, _ in columns] for record in records]
+    show(table([title for _, title in columns], rows, digits=MORE_DIGITS))
+    if left_out:
+        say(f"too narrow for: {', '.join(left_out)}")
 
 
 def _fetched(found: Iterator[dict[str, Any]], query: str | None) -> list[dict[str, Any]]:
@@ -180,7 +199,7 @@ def _show(noun: Noun) -> click.Command:
             content = _content(document, arrays=arrays)
             emit_json({**content, "events": [event.model_dump(by_alias=True, mode="json") for event in events]})
             return
-        show(pairs(_readable(document)))
+        show(pairs(_readable(document), digits=8))
         if events:
             say("")
             show(table(["at", "event", "field", "value", "who", "why"], [_event_row(event) for event in events]))

@@ -33,11 +33,17 @@ def console(*, error: bool = False) -> "Console":
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
-def show(renderable: "RenderableType") -> None:
-    """Print something rich on stdout, without the blanks that pad a line of a file."""
+def show(renderable: "RenderableType", *, cut: bool = False) -> None:
+    """Print something rich on stdout, without the blanks that pad a line of a file.
+
+    Parameters
+    ----------
+    cut
+        At a terminal, cut lines that are too long and do not break them; files and pipes always get whole lines.
+    """
     target = console()
     if target.is_terminal:
-        target.print(renderable)
+        target.print(renderable, no_wrap=cut or None, overflow="ellipsis" if cut else None)
         return
     with target.capture() as capture:
         target.print(renderable)
@@ -70,22 +76,22 @@ def _foreign(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-def text(value: Any) -> str:
-    """Return a value as a person reads it: four digits, short times, lists without brackets."""
+def text(value: Any, digits: int = 4) -> str:
+    """Return a value as a person reads it: few digits, short times, lists without brackets."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return number(value)
+        return number(value, digits)
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, Mapping):
-        value = [f"{key}={text(item)}" for key, item in value.items()]
-    joined = ", ".join(text(item) for item in value) if isinstance(value, list | tuple) else str(value)
+        value = [f"{key}={text(item, digits)}" for key, item in value.items()]
+    joined = ", ".join(text(item, digits) for item in value) if isinstance(value, list | tuple) else str(value)
     return NOTHING if value is None or not joined else joined
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Return a number with so many significant digits, or a dash."""
+    """Return a number with so many significant digits, or a dash; whole numbers stay whole."""
     if value is None:
         return NOTHING
     if math.isfinite(value) and value == int(value) and abs(value) < 1e6:
@@ -96,23 +102,48 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> "RenderableType":
-    """Return a table; columns whose cells are all numbers stand to the right."""
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    digits: Mapping[str, int] | None = None,
+    dense: bool = False,
+) -> "RenderableType":
+    """Return a table; columns whose cells are all numbers stand to the right.
+
+    Parameters
+    ----------
+    digits
+        Significant digits of the columns that need more than four, by heading.
+    dense
+        One blank between columns instead of two.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     cells = [list(row) for row in rows]
-    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", show_edge=False, pad_edge=False)
+    gap = (0, 0) if dense else (0, 1, 0, 0)
+    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=gap, collapse_padding=True)
     for index, name in enumerate(header):
         column = [row[index] for row in cells if row[index] is not None]
         numeric = bool(column) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in column)
-        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        whole = numeric or name == "id"
+        made.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
+    wanted = [(digits or {}).get(name, 4) for name in header]
     for row in cells:
-        made.add_row(*(plain(text(cell)) for cell in row))
+        made.add_row(*(plain(text(cell, n)) for cell, n in zip(row, wanted, strict=True)))
     return made
 
 
-def pairs(content: Mapping[str, Any]) -> "RenderableType":
+def natural_width(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[int]:
+    """Return the characters that each column of a table takes, the gap after it included."""
+    widths = [len(name) for name in header]
+    for row in rows:
+        widths = [max(width, len(text(cell))) for width, cell in zip(widths, row, strict=True)]
+    return [width + 2 for width in widths]
+
+
+def pairs(content: Mapping[str, Any], digits: int = 4) -> "RenderableType":
     """Return a list of keys and values, one a line."""
     from rich.table import Table
 
@@ -120,7 +151,7 @@ def pairs(content: Mapping[str, Any]) -> "RenderableType":
     made.add_column(style="bold", no_wrap=True)
     made.add_column(overflow="fold")
     for key, value in content.items():
-        made.add_row(key, plain(text(value)))
+        made.add_row(key, plain(text(value, digits)))
     return made
 
 

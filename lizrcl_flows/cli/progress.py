@@ -1,5 +1,6 @@
 """What a campaign has done and is doing, read from the archive alone: generations and stages of the running turn."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -181,15 +182,15 @@ def holdout_errors(archive: "Archive", evaluation_id: str | None) -> tuple[float
 
 
 GENERATION_HEADER = (
-    "generation",
+    "gen",
     "explored",
     "rejected",
     "selected",
     "labelled",
     "failed",
-    "eps median / max (eV/A)",
-    "hold-out RMSE: F (eV/A)",
-    "E (meV/atom)",
+    "eps\nmedian,\nmax eV/A",
+    "hold-out\nF RMSE\nmeV/A",
+    "hold-out\nE RMSE\nmeV/atom",
 )
 
 
@@ -197,25 +198,33 @@ def generation_cells(row: dict[str, Any]) -> list[Any]:
     """Return the cells of a row of the table of generations, for `GENERATION_HEADER`."""
     from lizrcl_flows.cli.output import NOTHING, number
 
-    rejected = ", ".join(f"{count} {reason}" for reason, count in row["rejected"].items()) or "0"
     eps = (row["eps_median"], row["eps_max"])
-    energies = [
-        None if value is None else 1000 * value for value in (row["rmse_energy_before"], row["rmse_energy_after"])
-    ]
+    forces, energies = (
+        [None if row[f"{name}_{when}"] is None else 1000 * row[f"{name}_{when}"] for when in ("before", "after")]
+        for name in ("rmse_force", "rmse_energy")
+    )
     return [
         row["generation"],
         row["explored"],
-        rejected,
+        sum(row["rejected"].values()),
         row["selected"],
         row["labelled"],
         row["failed"],
-        NOTHING if eps == (None, None) else f"{number(eps[0], 3)} / {number(eps[1], 3)}",
-        _change(row["rmse_force_before"], row["rmse_force_after"]),
+        NOTHING if eps == (None, None) else f"{number(eps[0], 2)}, {number(eps[1], 2)}",
+        _change(*forces),
         _change(*energies),
     ]
+
+
+def rejection_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield for each generation that rejected frames what it rejected them for."""
+    for row in rows:
+        if row["rejected"]:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in row["rejected"].items())
+            yield f"generation {row['generation']} rejected {reasons}"
 
 
 def _change(before: float | None, after: float | None) -> str:
     from lizrcl_flows.cli.output import number
 
-    return number(after, 3) if before is None else f"{number(before, 3)} -> {number(after, 3)}"
+    return number(after, 2) if before is None else f"{number(before, 2)} -> {number(after, 2)}"

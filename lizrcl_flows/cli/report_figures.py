@@ -25,10 +25,9 @@ def campaign_figures(archive: "Archive", campaign: "Campaign") -> Iterator[tuple
     eps = _eps(archive, campaign)
     if eps:
         screening = campaign.spec.screening
-        figure = eps_figure(eps, screening.eps_lo, screening.eps_hi)
-        figure.axes[0].set_title("Frames that the committee doubts (eps ≥ eps_lo)")
         explored = ", ".join(f"{turn.n_explored} in generation {turn.index}" for turn in turns if turn.n_explored)
-        yield "eps.png", f"Doubtful frames by generation; explored were {explored or 'none'}", figure
+        caption = f"Frames that the committee doubts (eps of eps_lo or more); explored were {explored or 'none'}"
+        yield "eps.png", caption, eps_figure(eps, screening.eps_lo, screening.eps_hi)
     curve = [turn for turn in turns if turn.evaluation_after and turn.dataset]
     if curve:
         errors = [holdout_errors(archive, turn.evaluation_after) for turn in curve]

@@ -9,7 +9,13 @@ import click
 
 from lizrcl_flows.cli.coefficients import campaign_transports, coefficient_sentence
 from lizrcl_flows.cli.output import jsonable, say, text
-from lizrcl_flows.cli.progress import GENERATION_HEADER, closed_generations, generation_cells, generation_row
+from lizrcl_flows.cli.progress import (
+    GENERATION_HEADER,
+    closed_generations,
+    generation_cells,
+    generation_row,
+    rejection_lines,
+)
 from lizrcl_flows.cli.session import dry_run_option, find_campaign, open_archive
 
 if TYPE_CHECKING:
@@ -79,6 +85,8 @@ def _markdown(
     yield f"* computing time: {campaign.core_hours_spent:.2f} core hours\n"
     yield "## Generations\n"
     yield from _markdown_table(GENERATION_HEADER, (generation_cells(row) for row in rows))
+    yield ""
+    yield from (f"* {line}" for line in rejection_lines(rows))
     yield "\nThe hold-out set is fixed and never trained on: error before -> after the generation's training.\n"
     if transports:
         yield "## Diffusion\n"
@@ -89,7 +97,7 @@ def _markdown(
 
 
 def _markdown_table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    names = list(header)
+    names = [" ".join(name.split()) for name in header]
     yield f"| {' | '.join(names)} |"
     yield f"|{' --- |' * len(names)}"
     for row in rows:

@@ -189,7 +189,7 @@ def test_lines_are_few_and_the_last_one_always_comes(capsys: pytest.CaptureFixtu
         for second in range(9):
             display.update(_snapshot(float(second), second))
     told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("[0:00] generation 1 closed: explored 240, rejected 3 atoms too close")
+    assert told[0].startswith("[0:00] generation 1 closed: explored 240, rejected 3, selected 8, labelled 7")
     assert told[1:] == ["[0:01] generation 2: label 1/8 (1 failed)", "[0:08] generation 2: label 8/8 (1 failed)"]
 
 

@@ -81,7 +81,7 @@ def test_show_takes_the_beginning_of_an_id(lizrcl, stored) -> None:
 
 def test_show_tells_units_and_shapes(lizrcl, stored) -> None:
     text = lizrcl("label", "show", stored.labels[0]).out
-    assert re.search(r"^energy \(eV\) +-123\.5$", text, re.MULTILINE)
+    assert re.search(r"^energy \(eV\) +-123.45679$", text, re.MULTILINE)
     assert re.search(r"^forces +9 x 3 numbers \(eV/A\)$", text, re.MULTILINE)
 
 

@@ -88,7 +88,7 @@ class LineDisplay:
         """Write a line for each stage whose counts changed and for each generation that closed."""
         for row in snapshot.rows[self.n_rows :]:
             cells = zip(GENERATION_HEADER[1:], generation_cells(row)[1:], strict=True)
-            told = ", ".join(f"{name} {text(cell)}" for name, cell in cells)
+            told = ", ".join(f"{' '.join(name.split())} {text(cell)}" for name, cell in cells)
             say(f"[{clock(snapshot.elapsed_s)}] generation {row['generation']} closed: {told}")
         self.n_rows = len(snapshot.rows)
         for stage in snapshot.progress.stages:

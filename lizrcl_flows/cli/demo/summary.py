@@ -11,7 +11,13 @@ import click
 from lizrcl_flows.cli.coefficients import campaign_transports, coefficient_sentence
 from lizrcl_flows.cli.lineage import lineage_tree
 from lizrcl_flows.cli.output import say, show, table
-from lizrcl_flows.cli.progress import GENERATION_HEADER, closed_generations, generation_cells, generation_row
+from lizrcl_flows.cli.progress import (
+    GENERATION_HEADER,
+    closed_generations,
+    generation_cells,
+    generation_row,
+    rejection_lines,
+)
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive
@@ -24,7 +30,9 @@ def print_summary(archive: "Archive", campaign: "Campaign", workdir: Path) -> No
 
     rows = [generation_row(archive, turn) for turn in closed_generations(archive, campaign)]
     click.echo()
-    show(table(GENERATION_HEADER, [generation_cells(row) for row in rows]))
+    show(table(GENERATION_HEADER, [generation_cells(row) for row in rows], dense=True))
+    for line in rejection_lines(rows):
+        click.echo(line)
     click.echo("\nreport:")
     for path in write_report(archive, campaign, workdir / "report"):
         click.echo(f"  {_short(path)}")
@@ -34,7 +42,7 @@ def print_summary(archive: "Archive", campaign: "Campaign", workdir: Path) -> No
         click.echo(coefficient_sentence(transport))
     if transports:
         click.echo(f"\nlizrcl lineage {transports[0].id}")
-        show(lineage_tree(archive, transports[0].id, "up", None))
+        show(lineage_tree(archive, transports[0].id, "up", None), cut=True)
     click.echo()
     for line in _how_to_go_on(workdir, campaign, transports):
         say(line)
