@@ -179,7 +179,7 @@ void DataSet::walk(const Request& request, Result& result, bool keep, std::vecto
     const ParameterLayout layout(shape_);
     const ScratchSizes sizes = step.kernel.scratch_sizes(shape_);
     const std::size_t real = step.kernel.real_size;
-    step.slot_bytes = layout.size * shape_.types * real;
+    step.slot_bytes = layout.gradient_size * shape_.types * real;
     slots_.reserve(step.slot_bytes * slots);
     workers_.reserve(sizes.worker * pool_.size());
     Context& context = step.context;
@@ -191,7 +191,7 @@ void DataSet::walk(const Request& request, Result& result, bool keep, std::vecto
         radial_.index.data(), angular_.index.data(), angular_type_.data(), type_.data()};
     context.radial_cutoff = radial_cutoff_.data();
     context.angular_cutoff = angular_cutoff_.data();
-    context.parameters = parameters_.reserve(step.slot_bytes);
+    context.parameters = parameters_.reserve(layout.size * shape_.types * real);
     context.scale = scale_.reserve(layout.descriptors * real);
     const PaddedParameters padded_parameters(shape_, request.double_precision);
     padded_parameters.pack(request.parameters, request.scale, parameters_.memory(), scale_.memory());
@@ -233,12 +233,15 @@ void DataSet::walk(const Request& request, Result& result, bool keep, std::vecto
     }
     if (!request.gradient) return;
     result.gradient.assign(shape_.parameters(), 0.0);
-    std::vector<double> table(layout.size * shape_.types, 0.0);
-    for (int slot = 0; slot < slots; ++slot) {
-        if (!step.slot_used[slot]) continue;
-        padded_parameters.add(static_cast<const char*>(slots_.memory()) + slot * step.slot_bytes, table);
-        result.gradient[shape_.network_parameters() - 1] += step.slot_bias[slot];
-    }
+    for (int slot = 0; slot < slots; ++slot) result.gradient[shape_.network_parameters() - 1] += step.slot_bias[slot];
+    std::vector<double> table(layout.gradient_size * shape_.types, 0.0);
+    pool_.run(slots, [&](int part, int) {
+        const std::size_t begin = table.size() * part / slots, end = table.size() * (part + 1) / slots;
+        for (int slot = 0; slot < slots; ++slot) {
+            const char* gradient = static_cast<const char*>(slots_.memory()) + slot * step.slot_bytes;
+            if (step.slot_used[slot]) padded_parameters.add(gradient, begin, end, table.data());
+        }
+    });
     padded_parameters.unpack(table, result.gradient);
 }
 

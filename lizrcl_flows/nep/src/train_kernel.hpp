@@ -259,7 +259,7 @@ void backward(const Context& context, Unit& unit, void* worker) {
         AtomScratch<Real, NV> own(shape, context.atom_scratch, unit.row + a);
         const int type = context.geometry.type[atom];
         const Real* p = static_cast<const Real*>(context.parameters) + layout.size * type;
-        Real* gradient = static_cast<Real*>(unit.gradient) + layout.size * type;
+        Real* gradient = static_cast<Real*>(unit.gradient) + layout.gradient_size * type;
         const V8<Real>* scale = static_cast<const V8<Real>*>(context.scale);
         if (a == 0 || type != context.geometry.type[atom - 1])
             for (int i = 0; i < shape.angular * moments; ++i) work.outer_lanes[i] = splat<Real>(0);

@@ -47,17 +47,18 @@ struct ParameterLayout {
             end += padded(int(count));
             return begin;
         };
-        w0 = take(std::size_t(s.neurons) * descriptors);   // [h][d]
-        w0t = take(std::size_t(s.descriptors()) * neurons); // [d][h]
+        w0 = take(std::size_t(s.neurons) * descriptors);         // [h][d]
         b0 = take(neurons);
         w1 = take(neurons);
-        cr = take(std::size_t(s.radial) * moments);           // [n][t k]
-        crt = take(std::size_t(s.radial_moments()) * radial); // [t k][n]
+        cr = take(std::size_t(s.radial) * moments);              // [n][t k]
         ca = take(std::size_t(s.angular) * s.angular_moments()); // [n][t k]
+        gradient_size = end;                                     // what follows are copies
+        w0t = take(std::size_t(s.descriptors()) * neurons);      // [d][h]
+        crt = take(std::size_t(s.radial_moments()) * radial);    // [t k][n]
         size = end;
     }
     int descriptors, neurons, radial, moments;
-    std::size_t w0, w0t, b0, w1, cr, crt, ca, size;
+    std::size_t w0, b0, w1, cr, ca, gradient_size, w0t, crt, size;
 };
 
 // Neighbours of all atoms of a data set; atoms of one structure are sorted by type.
@@ -84,7 +85,7 @@ struct Unit {
     int structure_atoms;
     double energy;            // sum over the unit's atoms (eV)
     double virial[6];         // xx yy zz xy yz zx (eV)
-    void* gradient;           // the slot that this unit adds to: one ParameterLayout per type in the kernel's precision
+    void* gradient;           // the slot that this unit adds to: per type the first part of a ParameterLayout
     double bias_gradient;
 };
 

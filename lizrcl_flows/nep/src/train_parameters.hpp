@@ -15,16 +15,16 @@ public:
         double_ ? pack_as(values, scale, static_cast<double*>(table), static_cast<double*>(scale_table))
                 : pack_as(values, scale, static_cast<float*>(table), static_cast<float*>(scale_table));
     }
-    // Adds a table of the kernels' precision to one in double precision.
-    void add(const void* table, std::span<double> total) const {
-        if (double_) for (std::size_t i = 0; i < total.size(); ++i) total[i] += static_cast<const double*>(table)[i];
-        else for (std::size_t i = 0; i < total.size(); ++i) total[i] += double(static_cast<const float*>(table)[i]);
+    // Adds numbers begin..end of a gradient table of the kernels' precision to one in double precision.
+    void add(const void* table, std::size_t begin, std::size_t end, double* total) const {
+        if (double_) add_as(static_cast<const double*>(table), begin, end, total);
+        else add_as(static_cast<const float*>(table), begin, end, total);
     }
     // Adds a summed table to a gradient in the order of nep.txt; the shared bias is not in it.
     void unpack(std::span<const double> table, std::span<double> values) const {
         const ParameterLayout layout(shape_);
         each([&](std::size_t to, int type, std::size_t place, std::ptrdiff_t) {
-            values[to] += table[layout.size * type + place];
+            values[to] += table[layout.gradient_size * type + place];
         });
     }
 
@@ -58,6 +58,10 @@ private:
                         visit(next++, t,
                               layout.ca + std::size_t(n) * shape_.angular_moments() + other * shape_.angular_basis + k,
                               -1);
+    }
+    template <class Real>
+    static void add_as(const Real* table, std::size_t begin, std::size_t end, double* total) {
+        for (std::size_t i = begin; i < end; ++i) total[i] += double(table[i]);
     }
     template <class Real>
     void pack_as(std::span<const double> values, std::span<const double> scale, Real* table, Real* scale_table) const {
