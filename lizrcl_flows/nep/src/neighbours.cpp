@@ -28,9 +28,9 @@ Vector multiply(const double* row, const std::array<double, 9>& m) {
             row[0] * m[2] + row[1] * m[5] + row[2] * m[8]};
 }
 
-// A bin of another or the same image of the cell, along one axis.
+// A run of bins of another or the same image of the cell, along one axis.
 struct Step {
-    int bin, image;
+    int bin, last_bin, image;
 };
 
 constexpr int atoms_per_part = 256; // fewer are not worth a thread
@@ -94,6 +94,7 @@ struct NeighbourList::Grid {
     std::array<std::vector<std::vector<Step>>, 3> steps; // what to look at from a bin, per axis
     std::vector<std::array<int, 3>> bin_of_atom;
     std::vector<std::int32_t> first, members; // atoms of every bin
+    std::vector<double> x, y, z;              // positions in the order of the members (A)
 
     int flat(const std::array<int, 3>& b) const { return (b[0] * bins[1] + b[1]) * bins[2] + b[2]; }
 };
@@ -143,7 +144,11 @@ NeighbourList::Grid NeighbourList::make_grid(const std::array<double, 9>& cell, 
             for (int o = -grid.range[d]; o <= grid.range[d]; ++o) {
                 const int bin = ((b + o) % grid.bins[d] + grid.bins[d]) % grid.bins[d];
                 const int image = (b + o - bin) / grid.bins[d];
-                if (image == 0 || periodic_.along[d]) grid.steps[d][b].push_back({bin, image});
+                if (image != 0 && !periodic_.along[d]) continue;
+                auto& steps = grid.steps[d][b];
+                // bins along the last axis lie side by side in memory
+                if (d == 2 && !steps.empty() && steps.back().image == image) steps.back().last_bin = bin;
+                else steps.push_back({bin, bin, image});
             }
         }
     }
@@ -158,6 +163,11 @@ NeighbourList::Grid NeighbourList::make_grid(const std::array<double, 9>& cell, 
     for (std::size_t b = 1; b < grid.first.size(); ++b) grid.first[b] += grid.first[b - 1];
     std::vector<std::int32_t> next(grid.first.begin(), grid.first.end() - 1);
     for (int i = 0; i < atoms_; ++i) grid.members[next[grid.flat(grid.bin_of_atom[i])]++] = i;
+    for (const int i : grid.members) {
+        grid.x.push_back(wrapped_[3 * std::size_t(i)]);
+        grid.y.push_back(wrapped_[3 * std::size_t(i) + 1]);
+        grid.z.push_back(wrapped_[3 * std::size_t(i) + 2]);
+    }
     return grid;
 }
 
@@ -177,50 +187,64 @@ struct NeighbourList::Part {
 };
 
 void NeighbourList::search_atoms(const Grid& grid, int types, double reach, Part& part) const {
-    struct Found {
-        Neighbour neighbour;
-        std::int32_t type;
-    };
-    std::vector<Found> found;
+    std::vector<Neighbour> found;
     std::vector<std::int64_t> place(types);
     const int stride_b = 2 * images_[2] + 1, stride_a = stride_b * (2 * images_[1] + 1);
+    const int no_shift = images_[0] * stride_a + images_[1] * stride_b + images_[2];
     const double reach2 = reach * reach;
     for (int i = part.from; i < part.to; ++i) {
-        found.clear();
-        std::fill(place.begin(), place.end(), 0);
         const double* ri = &wrapped_[3 * std::size_t(i)];
         const auto& home = grid.bin_of_atom[i];
+        std::size_t count = 0;
+        int coincident = 0; // with the atom itself among them
         for (const Step& a : grid.steps[0][home[0]])
             for (const Step& b : grid.steps[1][home[1]])
                 for (const Step& c : grid.steps[2][home[2]]) {
-                    const int image = (a.image + images_[0]) * stride_a + (b.image + images_[1]) * stride_b +
-                                      (c.image + images_[2]);
+                    const int image = no_shift + a.image * stride_a + b.image * stride_b + c.image;
                     const double* s = &shift_[3 * std::size_t(image)];
                     const double x = s[0] - ri[0], y = s[1] - ri[1], z = s[2] - ri[2];
-                    const int bin = grid.flat({a.bin, b.bin, c.bin});
-                    const bool same_cell = a.image == 0 && b.image == 0 && c.image == 0;
-                    for (int m = grid.first[bin]; m < grid.first[bin + 1]; ++m) {
-                        const int j = grid.members[m];
-                        const double* rj = &wrapped_[3 * std::size_t(j)];
-                        const double dx = rj[0] + x, dy = rj[1] + y, dz = rj[2] + z;
+                    const int row = grid.flat({a.bin, b.bin, 0});
+                    const int first = grid.first[row + c.bin], last = grid.first[row + c.last_bin + 1];
+                    if (found.size() < count + (last - first)) found.resize(2 * count + (last - first));
+                    for (int m = first; m < last; ++m) {
+                        const double dx = grid.x[m] + x, dy = grid.y[m] + y, dz = grid.z[m] + z;
                         const double d2 = dx * dx + dy * dy + dz * dz;
-                        if (d2 >= reach2 || (same_cell && j == i)) continue;
-                        if (d2 < 1e-12)
-                            throw GeometryError("atoms " + std::to_string(std::min(i, j) + 1) + " and " +
-                                                std::to_string(std::max(i, j) + 1) + " are at the same place");
-                        found.push_back({{j, image}, types_[j]});
-                        ++place[types_[j]];
+                        found[count] = {grid.members[m], image};
+                        count += d2 < reach2;
+                        coincident += d2 < 1e-12;
                     }
                 }
-        std::int64_t end = std::int64_t(part.neighbours.size());
-        part.neighbours.resize(part.neighbours.size() + found.size());
-        for (int t = 0; t < types; ++t) {
-            const std::int64_t count = place[t];
-            place[t] = end;
-            part.end.push_back(end += count);
+        if (coincident > 1) complain(i, {found.data(), count});
+        std::fill(place.begin(), place.end(), 0);
+        for (std::size_t f = 0; f < count; ++f) {
+            if (found[f].index == i && found[f].image == no_shift) found[f--] = found[--count];
+            else ++place[types_[found[f].index]];
         }
-        for (const Found& f : found) part.neighbours[place[f.type]++] = f.neighbour;
+        std::int64_t end = std::int64_t(part.neighbours.size());
+        part.neighbours.resize(part.neighbours.size() + count);
+        for (int t = 0; t < types; ++t) {
+            const std::int64_t of_type = place[t];
+            place[t] = end;
+            part.end.push_back(end += of_type);
+        }
+        for (std::size_t f = 0; f < count; ++f) part.neighbours[place[types_[found[f].index]]++] = found[f];
     }
+}
+
+// Names the atom that is where atom i is.
+void NeighbourList::complain(int i, std::span<const Neighbour> found) const {
+    for (const Neighbour& n : found) {
+        double d2 = 0;
+        for (int x = 0; x < 3; ++x) {
+            const double d = wrapped_[3 * std::size_t(n.index) + x] + shift_[3 * std::size_t(n.image) + x] -
+                             wrapped_[3 * std::size_t(i) + x];
+            d2 += d * d;
+        }
+        if (d2 < 1e-12 && n.index != i)
+            throw GeometryError("atoms " + std::to_string(std::min(i, n.index) + 1) + " and " +
+                                std::to_string(std::max(i, n.index) + 1) + " are at the same place");
+    }
+    throw GeometryError("atom " + std::to_string(i + 1) + " is at the place of its own image");
 }
 
 void NeighbourList::search(const Grid& grid, int types, double reach, int threads) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -49,6 +50,7 @@ private:
     Grid make_grid(const std::array<double, 9>& cell, const std::array<double, 9>& inverse, double reach) const;
     void search(const Grid& grid, int types, double reach, int threads);
     void search_atoms(const Grid& grid, int types, double reach, Part& part) const;
+    [[noreturn]] void complain(int atom, std::span<const Neighbour> found) const;
     void shift_images(const std::array<double, 9>& cell);
 
     int atoms_ = 0, most_ = 0;
