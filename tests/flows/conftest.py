@@ -94,6 +94,7 @@ class Workplace:
             monkeypatch.setenv(name, str(value))
         monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         self.job_store = job_store(archive.uri, archive.database_name)
+        self.job_store.connect()
         self.config = Path(variables["FW_CONFIG_FILE"]).parent
 
     def campaign(self, name: str = "small", level: dict | None = None, **overrides) -> Campaign:
