@@ -4,7 +4,6 @@ Walked level by level with one query a level. One `$graphLookup` would do as wel
 holds thousands of labels (`benchmarks/archive.py`); for the chain of a data set, which is long and thin, it is faster.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -137,19 +136,29 @@ class Lineage:
         return {node["_id"]: node for node in found}
 
     def tree(
-        self, document_id: str, direction: Direction = "up", depth: int | None = None, fold_above: int = FOLD_ABOVE
+        self,
+        document_id: str,
+        direction: Direction = "up",
+        depth: int | None = None,
+        fold_above: int = FOLD_ABOVE,
+        until: Sequence[str] = (),
     ) -> Branch:
         """Return the lineage of a document as a tree that a person can read.
 
         Each document is opened once, where it is first met; of more than `fold_above` siblings of a kind one line with
         their number remains, and what they have in common below them hangs under that line.
 
+        Parameters
+        ----------
+        depth, until
+            As for `ancestors`.
+
         Raises
         ------
         NotFoundError
             If the document is not there.
         """
-        root = self.nodes([document_id]).get(document_id)
+        root = self._nodes_of([document_id]).get(document_id)
         if root is None:
             raise NotFoundError(f"no document '{document_id}' in collection lineage")
         trunk = _branch(root)
@@ -157,7 +166,8 @@ class Lineage:
         level: list[tuple[Branch, list[dict[str, Any]]]] = [(trunk, [root])]
         steps = 0
         while level and (depth is None or steps < depth):
-            level = list(self._next_level(level, direction, seen, fold_above))
+            grown = list(self._next_level(level, direction, seen, fold_above))
+            level = [(branch, nodes) for branch, nodes in grown if branch.kind not in until]
             steps += 1
         return trunk
 
@@ -169,13 +179,10 @@ class Lineage:
         fold_above: int,
     ) -> Iterator[tuple[Branch, list[dict[str, Any]]]]:
         """Hang the next nodes under each branch; yield the new branches with the documents they stand for."""
-        neighbours = self._neighbours([node for _, nodes in level for node in nodes], direction)
-        for branch, nodes in level:
-            unique = {other["_id"]: other for node in nodes for other in neighbours.get(node["_id"], ())}
-            counts = Counter(other["kind"] for other in unique.values())
-            for kind in sorted(counts):
-                members = [other for other in unique.values() if other["kind"] == kind]
-                groups = [members] if counts[kind] > fold_above else [[member] for member in members]
+        families = self._parents_of(level) if direction == "up" else self._children_of(level)
+        for (branch, _), family in zip(level, families, strict=True):
+            for kind, members in sorted(_by_kind(family).items()):
+                groups = [members] if len(members) > fold_above else [[member] for member in members]
                 for group in groups:
                     new = [member for member in group if member["_id"] not in seen]
                     child = _branch(group[0]) if len(group) == 1 else _folded(group)
@@ -187,21 +194,31 @@ class Lineage:
                         yield child, new
 
     @guarded
-    def _neighbours(self, nodes: Sequence[dict[str, Any]], direction: Direction) -> dict[str, list[dict[str, Any]]]:
-        """Return the parents or children of many documents.
+    def _parents_of(self, level: Sequence[tuple[Branch, list[dict[str, Any]]]]) -> list[list[dict[str, Any]]]:
+        """Return the parents of the documents of each branch, each once.
 
         A data set that extends others has their labels as its own parents: a chain of any length is one step.
         """
-        if direction == "up":
-            parents = {node["_id"]: self._parents(node) for node in nodes}
-            found = self.nodes(list({parent for names in parents.values() for parent in names}))
-            return {name: [found[parent] for parent in names if parent in found] for name, names in parents.items()}
-        ids = {node["_id"] for node in nodes}
-        children: dict[str, list[dict[str, Any]]] = {}
-        for child in self.collection.find({"parents": {"$in": list(ids)}}).sort("_id", 1):
-            for parent in ids.intersection(child["parents"]):
-                children.setdefault(parent, []).append(child)
-        return children
+        names = [dict.fromkeys(parent for node in nodes for parent in self._parents(node)) for _, nodes in level]
+        found = self._nodes_of(list({name for each in names for name in each}))
+        return [[found[name] for name in each if name in found] for each in names]
+
+    @guarded
+    def _children_of(self, level: Sequence[tuple[Branch, list[dict[str, Any]]]]) -> list[list[dict[str, Any]]]:
+        """Return what was made from the documents of each branch, each once."""
+        owners = {node["_id"]: place for place, (_, nodes) in enumerate(level) for node in nodes}
+        families: list[dict[str, dict[str, Any]]] = [{} for _ in level]
+        found = self.collection.find({"parents": {"$in": list(owners)}}, {"digest": 0}, batch_size=_BATCH)
+        for child in found.sort("_id", 1):
+            for parent in child["parents"]:
+                if parent in owners:
+                    families[owners[parent]][child["_id"]] = child
+        return [list(family.values()) for family in families]
+
+    def _nodes_of(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return what a tree needs of lineage nodes."""
+        found = self.collection.find({"_id": {"$in": list(ids)}}, {"digest": 0}, batch_size=_BATCH)
+        return {node["_id"]: node for node in found}
 
     def _parents(self, node: dict[str, Any]) -> list[str]:
         if node["kind"] != DATASET or not any(parent.startswith(f"{DATASET}_") for parent in node["parents"]):
@@ -245,6 +262,13 @@ class Lineage:
             missing = chain[0]["parent"] if chain else dataset_id
             raise NotFoundError(f"no document '{missing}' in collection datasets")
         return [label for part in chain for label in part["added"]]
+
+
+def _by_kind(nodes: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for node in nodes:
+        groups.setdefault(node["kind"], []).append(node)
+    return groups
 
 
 def _branch(node: dict[str, Any]) -> Branch:

@@ -72,6 +72,8 @@ def test_the_tree_folds_like_siblings(archive: Archive, world: World) -> None:
     assert tree.as_dict()["children"][0]["id"] == world["tra"][0].id
     assert tree.children[0].children[0].children[0].children[0].children[0].id == ""
     assert _lines(archive.lineage.tree(world["tsp"][0].id, depth=1)) == ["tsp", " tra"]
+    short = archive.lineage.tree(world["tsp"][0].id, until=("com",))
+    assert _lines(short) == ["tsp", " tra", "  com", "  str"]
     unfolded = archive.lineage.tree(world["dat"][0].id, depth=1, fold_above=10)
     assert len(unfolded.children) == 6
 
