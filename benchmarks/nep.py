@@ -178,6 +178,11 @@ def compare_threads(paths: list[Path], frames: list[Atoms], turns: int) -> None:
     seconds = median_seconds(jobs, turns, time.perf_counter)
     print(f"two threads / one, many frames: {seconds['frames 1'] / seconds['frames 2']:.2f}")
     print(f"two threads / one, {len(large)} atoms:  {seconds['large 1'] / seconds['large 2']:.2f}")
+    seconds = median_seconds(jobs, turns, time.process_time)
+    print(
+        "CPU time of two threads / one (1.00 is no overhead; the two lines above need two free cores): "
+        f"{seconds['frames 2'] / seconds['frames 1']:.2f}, {seconds['large 2'] / seconds['large 1']:.2f}"
+    )
 
 
 def main() -> None:

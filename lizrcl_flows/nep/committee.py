@@ -82,7 +82,7 @@ class MemberGroup:
     models
         At least one; all with the header of the first.
     instruction_set
-        ``"avx512"``, ``"avx2"`` or ``"baseline"``; empty for the best of this processor.
+        ``"avx2"`` or ``"baseline"``; empty for the best of this processor.
     """
 
     def __init__(self, models: Sequence[NepModel], instruction_set: str = "") -> None:
@@ -148,7 +148,7 @@ class Committee:
     models
         The members, in order. The first one's descriptors and, in molecular dynamics, forces are used.
     instruction_set
-        For tests: ``"avx512"``, ``"avx2"`` or ``"baseline"`` instead of the best of this processor.
+        For tests: ``"avx2"`` or ``"baseline"`` instead of the best of this processor.
 
     Raises
     ------

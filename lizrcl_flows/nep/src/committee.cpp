@@ -10,7 +10,6 @@ namespace lizrcl {
 Kernel baseline_kernel();
 #if defined(LIZRCL_X86_KERNELS)
 Kernel avx2_kernel();
-Kernel avx512_kernel();
 #endif
 
 namespace {
@@ -24,7 +23,6 @@ Kernel choose_kernel(const std::string& name) {
     const std::string wanted = name.empty() ? known.front() : name;
     if (std::ranges::find(known, wanted) == known.end()) throw std::invalid_argument("this processor cannot run " + wanted);
 #if defined(LIZRCL_X86_KERNELS)
-    if (wanted == "avx512") return avx512_kernel();
     if (wanted == "avx2") return avx2_kernel();
 #endif
     return baseline_kernel();
@@ -65,11 +63,8 @@ std::vector<std::string> instruction_sets() {
     std::vector<std::string> names;
 #if defined(LIZRCL_X86_KERNELS)
     __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd"))
-        names.emplace_back("avx512");
-    if (avx2) names.emplace_back("avx2");
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
+        names.emplace_back("avx2");
 #endif
     names.emplace_back("baseline");
     return names;

@@ -4,11 +4,7 @@
 
 namespace {
 
-#if defined(__AVX512VL__)
-constexpr int most_sum_vectors = 5; // 32 registers
-#else
-constexpr int most_sum_vectors = 3;
-#endif
+constexpr int most_sum_vectors = 3; // twelve sums, three functions and a factor fill sixteen registers
 
 // out[v] = sum_row factor[row] * matrix[row][v]
 template <int R>
@@ -115,15 +111,12 @@ inline void angular_sums_columns(int pairs, int components, int width, const dou
 }
 
 inline void angular_sums(int pairs, int components, int width, const double* b, const double* g, double* s) {
-    static_assert(most_sum_vectors >= 3);
     for (int v = 0; v < width;) {
         const int left = (width - v) / lanes;
         const int tile = left >= most_sum_vectors ? most_sum_vectors : left;
         switch (tile) {
         case 1: angular_sums_columns<1>(pairs, components, width, b, g + v, s + v); break;
         case 2: angular_sums_columns<2>(pairs, components, width, b, g + v, s + v); break;
-        case 3: angular_sums_columns<3>(pairs, components, width, b, g + v, s + v); break;
-        case 4: angular_sums_columns<4>(pairs, components, width, b, g + v, s + v); break;
         default: angular_sums_columns<most_sum_vectors>(pairs, components, width, b, g + v, s + v); break;
         }
         v += tile * lanes;

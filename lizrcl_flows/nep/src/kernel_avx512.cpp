@@ -1,3 +1,0 @@
-#define LIZRCL_KERNEL avx512_kernel
-#define LIZRCL_LANES 8
-#include "kernel.hpp"
