@@ -48,8 +48,8 @@ def find_mongod(settings: Settings) -> Path:
         if named is None:
             raise BackendError(f"LIZRCL_MONGOD names '{settings.mongod}', which is not a program that can be run")
         return Path(named)
-    spec = importlib.util.find_spec("fiftyone") if importlib.util.find_spec("fiftyone") else None
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
+    package = importlib.util.find_spec("fiftyone")
+    for folder in (package.submodule_search_locations or ()) if package else ():
         program = Path(folder) / "db" / "bin" / "mongod"
         if program.is_file():
             return program

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import bson
 from pymongo import ReplaceOne
@@ -17,13 +16,14 @@ from lizrcl_flows.documents import Document, Event, now_utc
 from lizrcl_flows.errors import IntegrityError
 
 BULK = 1000
-"""Documents in one transaction."""
+"""Most documents in one transaction."""
+
+BULK_BYTES = 32 * 1024**2
+"""Most bytes of arrays in one transaction: far below the server's cache, which must hold it until it commits."""
 
 DUPLICATE_KEY = 11000
 BOOKKEEPING = frozenset({"digest", "created_at", "provenance"})
 """Fields that differ between two runs of the same thing without the thing being another one."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Writer:
         self.connection = connection
 
     def put_many(self, documents: Iterable[Document]) -> list[str]:
-        """Write documents, parents first, in transactions of `BULK` documents; return their ids in the order given.
+        """Write documents, parents first, in bulks of one transaction each; return their ids in the order given.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class Writer:
         """
         given = list(documents)
         ids = [document.id for document in given]
-        for bulk in _bulks(_parents_first(given), BULK):
+        for bulk in _bulks(_parents_first(given)):
             entries = [Entry.of(document) for document in bulk]
             self._require_parents(entries)
             for attempt in _attempts():
@@ -218,9 +218,18 @@ def _is_duplicate(error: DuplicateKeyError | BulkWriteError) -> bool:
     return bool(failures) and all(failure["code"] == DUPLICATE_KEY for failure in failures)
 
 
-def _bulks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while bulk := list(islice(iterator, size)):
+def _bulks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Yield documents in groups that one transaction holds with ease, by number and by size of their arrays."""
+    bulk: list[Document] = []
+    n_bytes = 0
+    for document in documents:
+        size = sum(getattr(getattr(document, name), "nbytes", 0) for name in document.array_specs())
+        if bulk and (len(bulk) == BULK or n_bytes + size > BULK_BYTES):
+            yield bulk
+            bulk, n_bytes = [], 0
+        bulk.append(document)
+        n_bytes += size
+    if bulk:
         yield bulk
 
 

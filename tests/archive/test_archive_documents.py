@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from lizrcl_flows.archive import Archive, query
+from lizrcl_flows.archive.check import check
+from lizrcl_flows.archive.writing import BULK_BYTES, _bulks
 from lizrcl_flows.documents import Candidate, Dataset, Document, Label, Model, Structure
 from lizrcl_flows.errors import BackendError, InputError, IntegrityError, NotFoundError
 from lizrcl_flows.settings import Settings
@@ -220,6 +222,37 @@ def test_two_writers_of_one_label_leave_one_label(archive: Archive, archive_sett
     for first, second in zip(*rivals, strict=True):
         assert {winners[first.id].digest, losers[first.id]} == {first.digest, second.digest}
         assert archive.lineage.nodes([first.id])[first.id]["digest"] == winners[first.id].digest
+
+
+def test_a_bulk_is_bounded_by_its_bytes(archive: Archive, make: Any) -> None:
+    structures = [make.structure(n_atoms=40_000) for _ in range(40)]
+    assert sum(structure.positions.nbytes for structure in structures) > BULK_BYTES
+    archive.put_many(structures)
+    assert archive.count(Structure) == 40
+    assert [len(bulk) for bulk in _bulks([make.structure() for _ in range(2500)])] == [1000, 1000, 500]
+
+
+def test_two_first_writers_make_one_database(mongod_uri: str, tmp_path: Path, make: Any) -> None:
+    settings = Settings(db_uri=mongod_uri, db_name=f"fresh_{tmp_path.name}"[:60], data_dir=tmp_path)
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(3)
+    level = make.level()
+    processes = [context.Process(target=_first, args=(settings, level, barrier)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    with Archive.connect(settings=settings) as archive:
+        assert check(archive).problems == []
+        assert archive.count(type(level)) == 1
+        archive.connection.client.drop_database(archive.database_name)
+
+
+def _first(settings: Settings, document: Document, barrier: Any) -> None:
+    with Archive.connect(settings=settings) as archive:
+        barrier.wait(timeout=30)
+        archive.put(document)
 
 
 def test_dataset_chain(archive: Archive, make: Any) -> None:
