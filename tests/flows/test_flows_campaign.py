@@ -69,7 +69,7 @@ def test_fireworks_makes_the_same_documents(workplace, tmp_path_factory):
 
 def test_failed_labels_are_documents_and_the_loop_goes_on(workplace):
     archive = workplace.archive
-    campaign = run_here(workplace, workplace.campaign(level={"misbehave": "not_converged", "below_a": 2.2}))
+    campaign = run_here(workplace, workplace.campaign(level={"misbehave": "not_converged", "below_a": 2.09}))
     failed = list(archive.find(Label, {"status": "failed"}))
     accepted = archive.count(Label, {"status": "accepted"})
     assert failed
