@@ -76,9 +76,9 @@ class AdaptersLoop:
     """The same with nep-adapters."""
 
     def __init__(self, paths: list[Path]) -> None:
-        from nep_adapters.ase import NEP  # type: ignore[import-not-found]
+        from nep_adapters.ase import NepAseCalculator  # type: ignore[import-not-found]
 
-        self.calculators = [NEP(str(path)) for path in paths]
+        self.calculators = [NepAseCalculator(str(path)) for path in paths]
 
     def evaluate(self, frames: list[Atoms]) -> None:
         """Evaluate the forces of all members."""
