@@ -4,10 +4,10 @@
     OMP_NUM_THREADS=1 python benchmarks/nep_accuracy.py --train train.xyz --nep-in nep.in --seconds 120
 
 Without --train the structures are rattled Li2ZrCl6 with labels of a random potential of another cutoff and size than
-the one that is trained. With GPUMD's own PbTe example (examples/nep_train, 25 structures of 250 atoms) the potential that
-GPUMD ships with it, after 20,000 generations on a GPU, has 39.9 meV/A and 0.42 meV/atom: give these with
---force-mev and --energy-mev to see when they are reached. Two trainings are made: one of all structures, one that holds
-a fifth of them out.
+the one that is trained. For GPUMD's own PbTe example (examples/nep_train, 25 structures of 250 atoms) the potential
+that GPUMD ships with it, after 20,000 generations on a GPU, has 39.9 meV/A and 0.42 meV/atom: give these with
+--force-mev and --energy-mev to see when they are reached. Two trainings are made: one of all structures, one that
+holds a fifth of them out.
 """
 
 import argparse

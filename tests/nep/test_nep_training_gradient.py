@@ -144,6 +144,28 @@ def test_threads_do_not_change_a_bit(double_precision):
         np.testing.assert_array_equal(values, three[name], err_msg=name)
 
 
+@pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512"])
+@pytest.mark.parametrize("l_max", [2, 3, 4, 5])
+def test_instruction_sets_agree(instruction_set, l_max):
+    from lizrcl_flows.nep._training import instruction_set as best
+
+    order = ["baseline", "avx2", "avx512"]
+    if order.index(instruction_set) > order.index(best()):
+        pytest.skip(f"this processor has no {instruction_set}")
+    generator = np.random.default_rng(l_max)
+    head = header(l_max)
+    data = load(head, random_frames(generator))
+    parameters, scale = random_model(head, generator)
+    for double_precision, tolerance in ((True, 1e-12), (False, 1e-5)):
+        expected = data.evaluate(parameters, scale, data.everything(), np.ones(3), double_precision=True)["gradient"]
+        data.kernel.use(instruction_set)
+        found = data.evaluate(parameters, scale, data.everything(), np.ones(3), double_precision=double_precision)[
+            "gradient"
+        ]
+        data.kernel.use("")
+        assert np.linalg.norm(found - expected) < tolerance * np.linalg.norm(expected)
+
+
 def test_many_atoms_are_one_structure():
     """A supercell has the energy, forces and gradient of its cell, whatever way its atoms are shared out."""
     generator = np.random.default_rng(5)

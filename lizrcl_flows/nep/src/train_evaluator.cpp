@@ -173,7 +173,7 @@ void DataSet::weigh(Step& step, Group& group, Result& result, bool keep) const {
 }
 
 void DataSet::walk(const Request& request, Result& result, bool keep, std::vector<double>* rows) {
-    Step step{request, choose_kernel(request.double_precision, shape_.l_max)};
+    Step step{request, choose_kernel(request.double_precision, shape_.l_max, instruction_set_)};
     step.rows.assign(1, 0);
     for (const std::int64_t s : request.structures) step.rows.push_back(step.rows.back() + std::size_t(atoms(s)));
     const ParameterLayout layout(shape_);

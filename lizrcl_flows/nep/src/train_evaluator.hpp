@@ -83,6 +83,9 @@ public:
     // (atoms of the structures, descriptors), multiplied by scale, in the order of the structures' atoms.
     std::vector<double> descriptors(const Request& request);
 
+    // Uses the kernels of one instruction set instead of the best; "" goes back to that.
+    void use(std::string instruction_set) { instruction_set_ = std::move(instruction_set); }
+
     std::int64_t structures() const { return std::int64_t(atom_begin_.size()) - 1; }
     std::int64_t atoms(std::int64_t structure) const { return atom_begin_[structure + 1] - atom_begin_[structure]; }
     int most_radial_neighbours() const { return most_radial_; }
@@ -104,6 +107,7 @@ private:
     void fill(Step& step, Group& group, std::size_t position) const;
     void weigh(Step& step, Group& group, Result& result, bool keep) const;
 
+    std::string instruction_set_;
     Shape shape_;
     std::vector<double> radial_cutoff_, angular_cutoff_;
     ForceWeights weights_;

@@ -139,6 +139,7 @@ NB_MODULE(_training, module) {
         .def("add", &add_structure, nb::arg("types"), nb::arg("cell"), nb::arg("positions"), nb::arg("targets"))
         .def("evaluate", &evaluate, nb::arg("parameters"), nb::arg("scale"), nb::arg("structures"),
              nb::arg("coefficients"), nb::arg("gradient"), nb::arg("double_precision"), nb::arg("predictions"))
+        .def("use", &DataSet::use, nb::arg("instruction_set"))
         .def("descriptors", &descriptors, nb::arg("parameters"), nb::arg("scale"), nb::arg("structures"))
         .def_prop_ro("most_radial_neighbours", &DataSet::most_radial_neighbours)
         .def_prop_ro("most_angular_neighbours", &DataSet::most_angular_neighbours)
