@@ -133,7 +133,7 @@ def _queue(archive: Any) -> Iterator[Finding]:
         lost, locked = queue.lost(LOST_AFTER_S), queue.locked()
     if lost:
         names = ", ".join(str(number) for number in lost)
-        advice = "if no worker is at them: `lpad detect_lostruns --rerun`"
+        advice = "if no worker is at them: `lpad detect_lostruns --rerun --refresh`"
         yield Finding("queue", "note", f"not heard of for {LOST_AFTER_S / 60:.0f} min: Fireworks {names}", advice)
     if locked:
         names = ", ".join(str(number) for number in locked)

@@ -16,6 +16,9 @@ from lizrcl_flows.cli.session import dry_run_option, json_option, open_archive
 from lizrcl_flows.errors import BackendError, InputError
 
 DEFAULT_LIMIT = 20
+FOLDED = 26
+"""Width to which a column of reasons may be folded."""
+
 MORE_DIGITS = {"energy (eV)": 8, "energy": 8}
 """Columns in which four digits say nothing."""
 
@@ -73,7 +76,9 @@ def _print_records(columns: list[tuple[str, str]], records: list[dict[str, Any]]
     while may_cut and screen.is_terminal:
         rows = [[value_at(record, path) for path, _ in columns] for record in records]
         expendable = next((path for path in EXPENDABLE if path in dict(columns)), None)
-        if expendable is None or sum(natural_width([title for _, title in columns], rows)) <= screen.width + 2:
+        widths = natural_width([title for _, title in columns], rows)
+        needed = sum(min(w, FOLDED) if path == "reason" else w for w, (path, _) in zip(widths, columns, strict=True))
+        if expendable is None or needed <= screen.width + 2:
             break
         left_out.append(dict(columns)[expendable])
         columns = [column for column in columns if column[0] != expendable]

@@ -1,11 +1,16 @@
 """What FireWorks knows about a campaign: counts by state, what failed first and why."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive
+
+A_YEAR_S = 365 * 24 * 3600
+"""Longer than any job is silent."""
 
 ACTIVE = ("READY", "RESERVED", "RUNNING")
 """States in which a Firework is, or can be, at work."""
@@ -81,9 +86,9 @@ class Queue:
         return sorted(failures, key=lambda failure: failure.fw_id)
 
     def lost(self, seconds: float) -> list[int]:
-        """Return the Fireworks that say they run but have not been heard of for so long."""
-        _launches, fireworks, _inconsistent = self.launchpad.detect_lostruns(expiration_secs=int(seconds))
-        return sorted(fireworks)
+        """Return the Fireworks that say they run, but were silent for so long or had their end written by half."""
+        _launches, fireworks, inconsistent = self.launchpad.detect_lostruns(expiration_secs=int(seconds))
+        return sorted({*fireworks, *inconsistent})
 
     def release(self, campaign: str) -> list[int]:
         """Send back to the queue what an earlier run left running or failed; only while no worker is at work.
@@ -96,11 +101,27 @@ class Queue:
             The Fireworks.
         """
         self.launchpad.workflows.update_many({"metadata.campaign": campaign}, {"$unset": {"locked": True}})
-        _launches, lost, _inconsistent = self.launchpad.detect_lostruns(expiration_secs=0, rerun=True)
+        lost = self.release_launches(None)
         failed = [failure.fw_id for failure in self.failures(campaign)]
         for fw_id in failed:
             self.launchpad.rerun_fw(fw_id)
         return sorted({*lost, *failed})
+
+    def release_launches(self, folder: Path | None) -> list[int]:
+        """Send back the jobs of a dead worker, known by the folder it launched in; None: of all workers."""
+        chosen = {"launch_dir": {"$regex": f"^{re.escape(str(folder))}/"}} if folder else {}
+        _launches, lost, half_written = self.launchpad.detect_lostruns(
+            expiration_secs=0, rerun=True, refresh=True, launch_query=chosen
+        )
+        return sorted({*lost, *half_written})
+
+    def refresh(self) -> None:
+        """Take note of jobs that ended while the worker that should have noted it was killed."""
+        self.launchpad.detect_lostruns(expiration_secs=A_YEAR_S, refresh=True)
+
+    def unlock(self, fw_id: int) -> None:
+        """Remove the lock that a killed process left on the workflow of a Firework."""
+        self.launchpad.workflows.update_many({"nodes": fw_id}, {"$unset": {"locked": True}})
 
     def locked(self) -> list[int]:
         """Return the first Firework of every workflow that a process holds locked."""

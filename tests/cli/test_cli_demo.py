@@ -13,6 +13,7 @@ import pytest
 
 from lizrcl_flows.archive.worker_config import write_worker_config
 from lizrcl_flows.cli.coefficients import coefficient_sentence
+from lizrcl_flows.cli.demo.caretaker import Caretaker
 from lizrcl_flows.cli.demo.display import LineDisplay, Snapshot, panel
 from lizrcl_flows.cli.demo.session import MARK, delete_demo, exclusive
 from lizrcl_flows.cli.demo.underway import with_runs_under_way
@@ -79,21 +80,57 @@ def _wait(condition, what: str) -> None:
 
 
 @pytest.mark.mongo
-def test_workers_run_the_queue_and_are_started_again_when_they_are_killed(workers: Workers, queue: Queue) -> None:
+def test_a_killed_worker_is_started_again_and_its_job_goes_back_to_the_queue(workers: Workers, queue: Queue) -> None:
     _add(queue, (math.sqrt, 4.0), (time.sleep, 1000))
+    caretaker = Caretaker(workers, queue)
     with workers:
         _wait(lambda: queue.running("small") == ["job 1"], "the second job")
         assert queue.counts("small") == Counter({"COMPLETED": 1, "RUNNING": 1})
-        first = workers.processes[1].pid
-        os.killpg(first, signal.SIGKILL)
-        workers.processes[1].wait()
-        time.sleep(max(0.0, RESTART_SECONDS - (time.monotonic() - workers.started[1])))
-        workers.keep_alive()
-        assert workers.processes[1].pid != first
-        assert workers.processes[1].poll() is None
+        first = workers.processes[1]
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+        time.sleep(max(0.0, RESTART_SECONDS - (time.monotonic() - workers.started[1])) + 0.1)
+        caretaker.look()
+        assert workers.processes[1].pid != first.pid
+        _wait(lambda: queue.running("small") == ["job 1"], "the second job again")
+        launches = queue.launchpad.launches.count_documents({"state": "RUNNING"})
+        assert launches == 1
     assert workers.processes == {}
     assert len(queue.release("small")) == 1
     assert queue.counts("small") == Counter({"COMPLETED": 1, "READY": 1})
+
+
+@pytest.mark.mongo
+def test_a_job_whose_end_was_written_by_half_is_not_waited_for(workers: Workers, queue: Queue) -> None:
+    _add(queue, (math.sqrt, 4.0), (math.sqrt, 9.0))
+    with workers:
+        _wait(lambda: queue.counts("small")["COMPLETED"] == 2, "both jobs")
+    first = queue.launchpad.fireworks.find_one({"name": "job 0"})["fw_id"]
+    second = queue.launchpad.fireworks.find_one({"name": "job 1"})["fw_id"]
+    # what a worker leaves that is killed between the end of its job and the note of it: the launch has ended, the
+    # Firework says that it runs, its child waits
+    queue.launchpad.fireworks.update_one({"fw_id": first}, {"$set": {"state": "RUNNING"}})
+    queue.launchpad.fireworks.update_one({"fw_id": second}, {"$set": {"state": "WAITING", "launches": []}})
+    queue.launchpad.workflows.update_one(
+        {"nodes": first},
+        {"$set": {f"fw_states.{first}": "RUNNING", f"fw_states.{second}": "WAITING", "locked": True}},
+    )
+    assert queue.locked() == [min(first, second)]
+    assert queue.release("small") == [first]
+    assert queue.locked() == []
+    assert queue.counts("small") == Counter({"COMPLETED": 1, "READY": 1})
+
+
+@pytest.mark.mongo
+def test_a_lock_is_taken_for_left_behind_only_after_a_while(workers: Workers, queue: Queue, monkeypatch) -> None:
+    _add(queue, (math.sqrt, 4.0))
+    queue.launchpad.workflows.update_one({}, {"$set": {"locked": True}})
+    caretaker = Caretaker(workers, queue)
+    caretaker.look()
+    assert queue.locked()
+    monkeypatch.setattr("lizrcl_flows.cli.demo.caretaker.LOCK_SECONDS", 0.0)
+    caretaker.look()
+    assert not queue.locked()
 
 
 @pytest.mark.mongo
@@ -129,7 +166,8 @@ def test_a_worker_that_cannot_start_is_given_up(workers: Workers, monkeypatch: p
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             workers.processes[1].wait()
-            workers.keep_alive()
+            for number in workers.ended():
+                workers.restart(number)
 
     with workers, pytest.raises(EngineError, match="right after every start"):
         go_on_for_ever()

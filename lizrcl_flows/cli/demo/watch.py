@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lizrcl_flows.cli.demo.caretaker import Caretaker
 from lizrcl_flows.cli.demo.display import Display, Snapshot
 from lizrcl_flows.cli.demo.underway import with_runs_under_way
 from lizrcl_flows.cli.demo.workers import Workers
@@ -44,6 +45,7 @@ def _watch(archive: "Archive", campaign_id: str, workers: Workers, display: Disp
 
     began = idle_since = time.monotonic()
     told: set[int] = set()
+    caretaker = Caretaker(workers, queue)
     while True:
         campaign = archive.get(Campaign, campaign_id)
         snapshot = take_snapshot(archive, campaign, queue, workers.directory / "work", time.monotonic() - began)
@@ -57,7 +59,7 @@ def _watch(archive: "Archive", campaign_id: str, workers: Workers, display: Disp
                 say(f"job '{failure.name}' failed: {failure.reason}")
         if any(snapshot.queue[state] for state in ACTIVE):
             idle_since = time.monotonic()
-            workers.keep_alive()
+            caretaker.look()
         elif failures or time.monotonic() - idle_since > PATIENCE_SECONDS:
             raise EngineError(_stuck(campaign.name, failures))
         time.sleep(INTERVAL_SECONDS)

@@ -64,26 +64,39 @@ class Workers:
         """Return the log file of a worker."""
         return self.directory / "logs" / f"worker_{number}.log"
 
-    def keep_alive(self) -> None:
-        """Start again every worker that has ended; called while there is work to do.
+    def folder(self, number: int) -> Path:
+        """Return the folder that a worker launches in."""
+        return self.directory / "launches" / f"worker_{number}"
+
+    def ended(self) -> list[int]:
+        """Return the workers that have ended and may be started again."""
+        return [
+            number
+            for number, process in self.processes.items()
+            if process.poll() is not None and time.monotonic() - self.started[number] > RESTART_SECONDS
+        ]
+
+    def end_children(self, number: int) -> None:
+        """End what an ended worker may have left running."""
+        _signal_group(self.processes[number].pid, signal.SIGKILL)
+
+    def restart(self, number: int) -> None:
+        """Start a worker that has ended again.
 
         Raises
         ------
         EngineError
-            If a worker dies again and again right after its start; the sentence has the end of its log.
+            If it dies again and again right after its start; the sentence has the end of its log.
         """
-        for number, process in list(self.processes.items()):
-            code = process.poll()
-            age = time.monotonic() - self.started[number]
-            if code is None or age < RESTART_SECONDS:
-                continue
-            self.broken[number] = self.broken[number] + 1 if code and age < BROKEN_SECONDS else 0
-            if self.broken[number] >= MAX_BROKEN_STARTS:
-                raise EngineError(
-                    f"worker {number} ends with exit code {code} right after every start: "
-                    f"{last_line(self.log(number))} (all of it in {self.log(number)})"
-                )
-            self._start(number)
+        code = self.processes[number].poll()
+        age = time.monotonic() - self.started[number]
+        self.broken[number] = self.broken[number] + 1 if code and age < BROKEN_SECONDS else 0
+        if self.broken[number] >= MAX_BROKEN_STARTS:
+            raise EngineError(
+                f"worker {number} ends with exit code {code} right after every start: "
+                f"{last_line(self.log(number))} (all of it in {self.log(number)})"
+            )
+        self._start(number)
 
     def stop(self) -> None:
         """End the workers and whatever they run; what they were at is done again on the next start."""
@@ -101,7 +114,7 @@ class Workers:
         self._note_processes()
 
     def _start(self, number: int) -> None:
-        folder = self.directory / "launches" / f"worker_{number}"
+        folder = self.folder(number)
         for path in (folder, self.log(number).parent):
             path.mkdir(parents=True, exist_ok=True)
         with self.log(number).open("ab") as log:
