@@ -216,6 +216,14 @@ def generation_cells(row: dict[str, Any]) -> list[Any]:
     ]
 
 
+def generation_sentence(row: dict[str, Any]) -> str:
+    """Return what a row of the table of generations says, for a log."""
+    _, *counts, eps, forces, energies = generation_cells(row)
+    told = ", ".join(f"{count} {name}" for name, count in zip(GENERATION_HEADER[1:6], counts, strict=True))
+    deviation = "" if row["eps_max"] is None else f"; eps median, max {eps} eV/A"
+    return f"{told}{deviation}; hold-out RMSE {forces} meV/A, {energies} meV/atom"
+
+
 def rejection_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield for each generation that rejected frames what it rejected them for."""
     for row in rows:

@@ -227,7 +227,10 @@ def test_lines_are_few_and_the_last_one_always_comes(capsys: pytest.CaptureFixtu
         for second in range(9):
             display.update(_snapshot(float(second), second))
     told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("[0:00] generation 1 closed: explored 240, rejected 3, selected 8, labelled 7")
+    assert told[0] == (
+        "[0:00] generation 1 closed: 240 explored, 3 rejected, 8 selected, 7 labelled, 1 failed; "
+        "eps median, max 0.21, 1.7 eV/A; hold-out RMSE 120 -> 90 meV/A, 4 -> 2 meV/atom"
+    )
     assert told[1:] == ["[0:01] generation 2: label 1/8 (1 failed)", "[0:08] generation 2: label 8/8 (1 failed)"]
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from lizrcl_flows.cli.output import console, number, say, text
-from lizrcl_flows.cli.progress import GENERATION_HEADER, Progress, Stage, generation_cells
+from lizrcl_flows.cli.output import console, number, say
+from lizrcl_flows.cli.progress import Progress, Stage, generation_sentence
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -87,9 +87,7 @@ class LineDisplay:
     def update(self, snapshot: Snapshot) -> None:
         """Write a line for each stage whose counts changed and for each generation that closed."""
         for row in snapshot.rows[self.n_rows :]:
-            cells = zip(GENERATION_HEADER[1:], generation_cells(row)[1:], strict=True)
-            told = ", ".join(f"{' '.join(name.split())} {text(cell)}" for name, cell in cells)
-            say(f"[{clock(snapshot.elapsed_s)}] generation {row['generation']} closed: {told}")
+            say(f"[{clock(snapshot.elapsed_s)}] generation {row['generation']} closed: {generation_sentence(row)}")
         self.n_rows = len(snapshot.rows)
         for stage in snapshot.progress.stages:
             self._tell(stage, f"{snapshot.progress.title}: {stage.name}", snapshot.elapsed_s)
