@@ -42,9 +42,8 @@ def close_generation(
         if not archive.exists(Generation, generation_id):
             generation = _generation(archive, campaign, index, explored or {}, labelled or {})
             known = [*generation.parents, *(name for name in evaluations if name)]
-            archive.put(generation.revised(parents=tuple(dict.fromkeys(known))))
-            state = "stalled" if archive.get(Generation, generation_id).stalled_reason else "closed"
-            archive.record_event(generation_id, "state", field="state", value=state, who="close_generation")
+            state = "stalled" if generation.stalled_reason else "closed"
+            archive.put(generation.revised(parents=tuple(dict.fromkeys(known)), state=state))
         archive.mark(generation_id, "closed")
         return _go_on(archive, campaign_id, maker)
 

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.documents import Provenance
+from lizrcl_flows.documents import Campaign, Label, Model, Provenance, Trajectory
 from lizrcl_flows.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,17 @@ def provenance(engine: str | None = None, **extra: str | None) -> Provenance:
         engine=engine,
         **extra,
     )
+
+
+def count_cost(archive: Archive, campaign: Campaign, document: Label | Model | Trajectory) -> None:
+    """Count what a document cost against its campaign's budget, once.
+
+    Called whether the document is new or found: a worker may have died between writing and counting. What another
+    campaign paid for is free.
+    """
+    if document.campaign == campaign.name:
+        labels = 1 if isinstance(document, Label) else 0
+        archive.spend(campaign.id, labels=labels, core_hours=document.core_hours, key=document.id)
 
 
 def derived_seed(*parts: object) -> int:

@@ -10,7 +10,7 @@ from lizrcl_flows.documents import Campaign, Committee, Structure, Trajectory
 from lizrcl_flows.documents.spec import ConditionSpec, ProductionSpec
 from lizrcl_flows.engines.dynamics.base import Dynamics, DynamicsRequest
 from lizrcl_flows.errors import LizrclError
-from lizrcl_flows.jobs.context import derived_seed, open_archive, provenance, work_directory
+from lizrcl_flows.jobs.context import count_cost, derived_seed, open_archive, provenance, work_directory
 from lizrcl_flows.jobs.training import committee_files, committee_of
 from lizrcl_flows.settings import load_settings
 
@@ -97,9 +97,22 @@ def _run(archive: Archive, campaign: Campaign, index: int, plan: _Plan, dynamics
     structure = archive.get(Structure, campaign.phases[plan.phase])
     identity = _identity(campaign, index, plan, structure, committee)
     trajectory_id = Trajectory.id_for(**identity)
-    if archive.exists(Trajectory, trajectory_id):
-        return trajectory_id
-    with work_directory(trajectory_id) as directory:
+    if not archive.exists(Trajectory, trajectory_id):
+        _integrate(archive, structure, committee, plan, dynamics, identity)
+    count_cost(archive, campaign, archive.get(Trajectory, trajectory_id))
+    return trajectory_id
+
+
+def _integrate(
+    archive: Archive,
+    structure: Structure,
+    committee: Committee,
+    plan: _Plan,
+    dynamics: Dynamics,
+    identity: dict[str, Any],
+) -> None:
+    """Run the dynamics and write the trajectory's document."""
+    with work_directory(Trajectory.id_for(**identity)) as directory:
         request = DynamicsRequest(
             structure=structure,
             potentials=committee_files(archive, committee, directory / "committee"),
@@ -140,8 +153,6 @@ def _run(archive: Archive, campaign: Campaign, index: int, plan: _Plan, dynamics
                 ),
             )
         )
-    archive.spend(campaign.id, core_hours=result.core_hours, key=trajectory_id)
-    return trajectory_id
 
 
 def _identity(

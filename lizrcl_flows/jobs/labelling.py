@@ -10,7 +10,7 @@ from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign, Dataset, Label, Structure, canonical_sha256
 from lizrcl_flows.engines.labelling.base import LabelEngine, LabelResult
 from lizrcl_flows.errors import LizrclError
-from lizrcl_flows.jobs.context import derived_seed, open_archive, provenance, work_directory
+from lizrcl_flows.jobs.context import count_cost, derived_seed, open_archive, provenance, work_directory
 from lizrcl_flows.jobs.routing import in_category
 from lizrcl_flows.science.perturbation import perturb
 
@@ -76,7 +76,7 @@ def label_batch(campaign_id: str, index: int, structures: list[str], purpose: st
                         provenance=provenance(campaign.spec.labelling.engine, executable=result.executable or None),
                     )
                     archive.put(label)
-                archive.spend(campaign_id, labels=1, core_hours=result.core_hours, key=label_id)
+            count_cost(archive, campaign, archive.get(Label, label_id))
             ids.append(label_id)
         return ids
 

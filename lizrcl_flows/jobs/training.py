@@ -21,7 +21,7 @@ from lizrcl_flows.documents import (
 )
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.engines.training.base import Trainer, TrainingRequest, TrainingResult
-from lizrcl_flows.jobs.context import derived_seed, open_archive, provenance, work_directory
+from lizrcl_flows.jobs.context import count_cost, derived_seed, open_archive, provenance, work_directory
 from lizrcl_flows.jobs.routing import in_category
 from lizrcl_flows.nep import Committee as NepCommittee
 from lizrcl_flows.science.energies import fit_energy_shift
@@ -54,10 +54,9 @@ def train_member(campaign_id: str, index: int, dataset: str, member: int, traine
         campaign = archive.get(Campaign, campaign_id)
         seed = derived_seed(campaign.spec.seed, "train", index, member)
         chosen = _bag(archive.dataset_labels(dataset), campaign.spec.training.bagging, seed)
-        existing = archive.find(
-            Model, {"campaign": campaign.name, "generation": index, "member": member, "dataset": dataset}
-        )
-        for model in existing:
+        place = {"campaign": campaign.name, "generation": index, "member": member, "dataset": dataset}
+        for model in archive.find(Model, place):
+            count_cost(archive, campaign, model)
             return model.id
         pairs = labelled_structures(archive, chosen)
         request = TrainingRequest(
@@ -70,10 +69,7 @@ def train_member(campaign_id: str, index: int, dataset: str, member: int, traine
         with work_directory(f"{campaign.id}-g{index}-m{member}") as directory:
             result = trainer.train(request, directory)
             model = _model_document(archive, request, result).revised(
-                campaign=campaign.name,
-                generation=index,
-                member=member,
-                dataset=dataset,
+                **place,
                 bag_sha256=canonical_sha256(chosen),
                 trainer=campaign.spec.training.engine,
                 parents=(dataset,),
@@ -85,7 +81,7 @@ def train_member(campaign_id: str, index: int, dataset: str, member: int, traine
                 ),
             )
             archive.put(model)
-        archive.spend(campaign_id, core_hours=result.core_hours, key=model.id)
+        count_cost(archive, campaign, model)
         return model.id
 
 
