@@ -236,6 +236,8 @@ def _announce(
     _say(
         f"{config.generation} steps{limit}; seed {options.seed}; {options.threads} thread{'s' * (options.threads > 1)}"
     )
+    if config.save_potential != type(config).save_potential:
+        _say("'save_potential' has no effect: nep.txt is replaced about every ten seconds.")
     _say("columns: step, loss, L1, L2, RMSE of energies (eV/atom), forces (eV/A) and virials (eV/atom): train, test")
 
 

@@ -103,6 +103,26 @@ def test_gradient_is_the_derivative(l_max, more):
                 assert gradient[index] == pytest.approx((4 * near - far) / 3, rel=1e-6, abs=1e-7 * size), (term, kind)
 
 
+def test_gradient_with_very_many_neighbours():
+    """More angular neighbours than the adjoint pass holds at once."""
+    generator = np.random.default_rng(20)
+    head = NepHeader(4, SPECIES, ((7.5, 7.0),) * 3, (2, 2), (3, 3), 3, True, False, 4)
+    data = load(head, random_frames(generator))
+    assert data.neighbours()[1] > 80
+    parameters, scale = random_model(head, generator)
+    scale /= 20
+    direction = generator.normal(size=head.n_parameters)
+
+    def loss(step):
+        return batch_sums(
+            data.evaluate(parameters + step * direction, scale, data.everything(), double_precision=True)
+        ).sum()
+
+    gradient = data.evaluate(parameters, scale, data.everything(), np.ones(3), double_precision=True)["gradient"]
+    near, far = ((loss(h) - loss(-h)) / (2 * h) for h in (1e-5, 2e-5))
+    assert gradient @ direction == pytest.approx((4 * near - far) / 3, rel=1e-7)
+
+
 def test_regularisation_gradient_is_the_derivative():
     generator = np.random.default_rng(0)
     weights, parameters = LossWeights(l1=0.3, l2=0.7), generator.normal(size=50)
