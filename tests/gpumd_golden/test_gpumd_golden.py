@@ -4,7 +4,9 @@ GPUMD computes forces in single precision: the bounds are those of its rounding,
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -34,6 +36,7 @@ from lizrcl_flows.nep import (
     write_nep_txt,
 )
 from lizrcl_flows.nep.program import main as lizrcl_nep
+from lizrcl_flows.nep.training import TrainingOptions, train
 
 HERE = Path(__file__).parent
 RELEASES = {"v5.6": Release(5, 6), "v5.6-snapshot": Release(5, 6, development=True)}
@@ -225,3 +228,39 @@ class TestDynamicsOfGpumd:
             assert frame.prediction.energy == pytest.approx(energy, abs=1e-6)
             result = committee.evaluate([Frame(frame.species, frame.cell, frame.positions, frame.pbc)])[0]
             assert 2e-5 < abs(result.energy[0] - energy) < 0.02
+
+
+class TestLossOfGpumd:
+    """Total loss that GPUMD gave md/nep0.txt on the first eight structures of nep/train.xyz, and its three errors."""
+
+    ERRORS = (0.00028, 0.01567, 0.00682)
+    TOTALS: ClassVar = {
+        "as in nep.in": ({}, 0.02561),
+        "type_weight": ({"type_weight": (1.0, 2.0, 0.5, 1.5)}, 0.03697),
+        "force_delta": ({"force_delta": 0.5}, 0.01608),
+        "lambda_shear": ({"lambda_shear": 3.0}, 0.02616),
+        "lambdas": ({"lambda_e": 2, "lambda_f": 0.7, "lambda_v": 0.4, "lambda_1": 0.02, "lambda_2": 0.03}, 0.03785),
+    }
+
+    def loss(self, frames, **changes):
+        settings = replace(read_nep_in(HERE / "nep" / "nep.in"), generation=1, **changes)
+        options = TrainingOptions(start=read_nep_txt(HERE / "md" / "nep0.txt"), learning_rate=1e-12)
+        return train(settings, frames, options=options).rows[-1]
+
+    @pytest.mark.parametrize("setting", TOTALS)
+    def test_ours_is_the_same_function_of_the_settings(self, setting):
+        changes, total = self.TOTALS[setting]
+        row = self.loss(read_structures(HERE / "nep" / "train.xyz")[:8], **changes)
+        assert row.total == pytest.approx(total, abs=2e-5)
+
+    def test_its_errors_are_the_same(self):
+        row = self.loss(read_structures(HERE / "nep" / "train.xyz")[:8])
+        np.testing.assert_allclose(row.train, self.ERRORS, atol=1e-5)
+
+    def test_structures_without_a_virial_count_for_energy_and_forces_only(self):
+        frames = read_structures(HERE / "nep" / "train.xyz")[:8]
+        for index in (0, 4):
+            frames[index] = replace(frames[index], virial=None)
+        row = self.loss(frames)
+        assert row.total == pytest.approx(0.02572, abs=2e-5)
+        assert row.train[2] == pytest.approx(0.00783, abs=1e-5)
