@@ -1,5 +1,6 @@
 """`lizrcl campaign new|list|status|start|run|advance|pause|resume`."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,6 +205,7 @@ def run(name: str, workdir: Path | None, dry_run: bool) -> None:
         directory = workdir or load_settings().data_dir / "runs" / entry.name
         directory.mkdir(parents=True, exist_ok=True)
         store = job_store(archive.uri, archive.database_name)
+        warnings.filterwarnings("ignore", message="cd is deprecated", category=FutureWarning)  # jobflow's use of monty
         ended = run_campaign(archive, entry.id, store, directory, on_turn=_say_turn)
         content = campaign_status(archive, ended)
     print_status(content)

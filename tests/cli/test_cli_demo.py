@@ -122,15 +122,20 @@ def test_a_job_whose_end_was_written_by_half_is_not_waited_for(workers: Workers,
 
 
 @pytest.mark.mongo
-def test_a_lock_is_taken_for_left_behind_only_after_a_while(workers: Workers, queue: Queue, monkeypatch) -> None:
-    _add(queue, (math.sqrt, 4.0))
-    queue.launchpad.workflows.update_one({}, {"$set": {"locked": True}})
+def test_the_lock_of_a_worker_that_was_killed_is_removed(workers: Workers, queue: Queue) -> None:
+    _add(queue, (time.sleep, 1000))
     caretaker = Caretaker(workers, queue)
-    caretaker.look()
-    assert queue.locked()
-    monkeypatch.setattr("lizrcl_flows.cli.demo.caretaker.LOCK_SECONDS", 0.0)
-    caretaker.look()
-    assert not queue.locked()
+    with workers:
+        _wait(lambda: queue.running("small"), "the job")
+        _wait(lambda: not queue.locked(), "the end of the worker's own lock")
+        os.killpg(workers.processes[1].pid, signal.SIGKILL)
+        queue.launchpad.workflows.update_one({}, {"$set": {"locked": True}})
+        workers.processes[1].wait()
+        time.sleep(max(0.0, RESTART_SECONDS - (time.monotonic() - workers.started[1])) + 0.1)
+        began = time.monotonic()
+        caretaker.look()
+        assert time.monotonic() - began < 30
+        _wait(lambda: queue.running("small") and not queue.locked(), "the job again")
 
 
 @pytest.mark.mongo
@@ -232,6 +237,15 @@ def test_lines_are_few_and_the_last_one_always_comes(capsys: pytest.CaptureFixtu
         "eps median, max 0.21, 1.7 eV/A; hold-out RMSE 120 -> 90 meV/A, 4 -> 2 meV/atom"
     )
     assert told[1:] == ["[0:01] generation 2: label 1/8 (1 failed)", "[0:08] generation 2: label 8/8 (1 failed)"]
+
+
+def test_a_dry_run_says_what_the_demo_is_and_changes_nothing(lizrcl, tmp_path: Path) -> None:
+    outcome = lizrcl("demo", "--workdir", tmp_path / "d", "--dry-run")
+    assert outcome.code == 0
+    assert "GFN1-xTB" in outcome.err
+    assert "not PBE" in outcome.err
+    assert "a new demo would start" in outcome.err
+    assert not (tmp_path / "d").exists()
 
 
 def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from lizrcl_flows.cli.queue import Queue
 REFRESH_SECONDS = 15.0
 """Time between two looks for jobs whose end was written by half."""
 
-LOCK_SECONDS = 30.0
-"""A workflow that is found locked for so long was locked by a process that died: a lock is held for milliseconds."""
+LOCK_SECONDS = 2.0
+"""A workflow that is locked at every look for so long was locked by a process that died: locks last milliseconds."""
+
+LOOK_SECONDS = 0.05
 
 
 class Caretaker:
@@ -19,7 +21,6 @@ class Caretaker:
         self.workers = workers
         self.queue = queue
         self.refreshed = time.monotonic()
-        self.locked_since: dict[int, float] = {}
 
     def look(self) -> None:
         """Do what there is to do.
@@ -29,16 +30,24 @@ class Caretaker:
         EngineError
             If a worker dies again and again right after its start.
         """
-        for number in self.workers.ended():
+        ended = self.workers.ended()
+        stale = time.monotonic() - self.refreshed > REFRESH_SECONDS
+        if ended or stale:
+            # whoever changes a workflow waits minutes for its lock, so a lock that a dead worker left goes first
+            self._remove_old_locks()
+        for number in ended:
             self.workers.end_children(number)
             self.queue.release_launches(self.workers.folder(number))
             self.workers.restart(number)
-        now = time.monotonic()
-        if now - self.refreshed > REFRESH_SECONDS:
-            self.refreshed = now
+        if stale:
+            self.refreshed = time.monotonic()
             self.queue.refresh()
-        locked = self.queue.locked()
-        self.locked_since = {fw_id: self.locked_since.get(fw_id, now) for fw_id in locked}
-        for fw_id, since in self.locked_since.items():
-            if now - since > LOCK_SECONDS:
-                self.queue.unlock(fw_id)
+
+    def _remove_old_locks(self) -> None:
+        locked = set(self.queue.locked())
+        until = time.monotonic() + LOCK_SECONDS
+        while locked and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
+            locked &= set(self.queue.locked())
+        for fw_id in locked:
+            self.queue.unlock(fw_id)
