@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from lizrcl_flows.documents import Campaign, Evaluation, Generation
 
 
+DOUBTFUL = "Frames with eps of eps_lo or more"
+
+
 def campaign_figures(archive: "Archive", campaign: "Campaign") -> Iterator[tuple[str, str, Any]]:
     """Yield file name, caption and matplotlib figure of everything that there is something to draw of."""
     from lizrcl_flows.science.figures import eps_figure, learning_curve_figure, msd_figure, parity_figure
@@ -27,7 +30,7 @@ def campaign_figures(archive: "Archive", campaign: "Campaign") -> Iterator[tuple
         screening = campaign.spec.screening
         explored = ", ".join(f"{turn.n_explored} in generation {turn.index}" for turn in turns if turn.n_explored)
         caption = f"Frames that the committee doubts (eps of eps_lo or more); explored were {explored or 'none'}"
-        yield "eps.png", caption, eps_figure(eps, screening.eps_lo, screening.eps_hi)
+        yield "eps.png", caption, eps_figure(eps, screening.eps_lo, screening.eps_hi, DOUBTFUL)
     curve = [turn for turn in turns if turn.evaluation_after and turn.dataset]
     if curve:
         errors = [holdout_errors(archive, turn.evaluation_after) for turn in curve]

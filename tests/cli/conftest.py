@@ -36,6 +36,17 @@ from lizrcl_flows.systems import load_campaign
 
 N_TRAIN = 6
 
+OWN_NUMBERS = {
+    "phases": [
+        {"name": "ideal", "structure": "Li2ZrCl6_ideal_P-31c"},
+        {"name": "alpha", "structure": "Li2ZrCl6_alpha_ordered"},
+    ],
+    "exploration": {"runs_per_phase": 2},
+    "training": {"committee_size": 4, "steps": 3000},
+    "budget": {"labels": 80},
+}
+"""What the tests count with, so that the demo system may change."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -227,7 +238,7 @@ def stored(mongod_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def _fill(archive: Archive, tmp_path: Path) -> Filled:
     """Store one campaign of two generations with everything that belongs to it, and nothing computed."""
     structures = [_structure(number) for number in range(N_TRAIN + 3)]
-    spec = load_campaign({"name": "small", "system": "demo"})
+    spec = load_campaign({"name": "small", "system": "demo", **OWN_NUMBERS})
     campaign = Campaign(
         name="small",
         campaign="small",

@@ -148,11 +148,12 @@ def test_check_names_file_key_and_value(lizrcl, tmp_path: Path, content: str, wa
 
 def test_check_shows_what_a_good_file_leads_to(lizrcl, tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
-    file.write_text("name: a\nsystem: demo\nselection: {n_structures: 3}\n", encoding="utf-8")
+    phases = "phases: [{name: alpha, structure: Li2ZrCl6_alpha_ordered, supercell: [1, 2, 1]}]\n"
+    file.write_text(f"name: a\nsystem: demo\n{phases}", encoding="utf-8")
     outcome = lizrcl("system", "check", str(file), "--json")
     content = json.loads(outcome.out)
     assert outcome.code == 0
-    assert [(phase["phase"], phase["n_atoms"]) for phase in content["phases"]] == [("ideal", 36), ("alpha", 27)]
+    assert [(phase["phase"], phase["n_atoms"]) for phase in content["phases"]] == [("alpha", 54)]
 
 
 def test_no_database_is_exit_code_5(lizrcl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
