@@ -4,9 +4,10 @@ GPUMD's loss is a sum of root mean squares, lambda_e RMSE_E + lambda_f RMSE_F + 
 where energies and virials are concerned. Its gradient is that of a sum of mean squares weighted by lambda / (2 RMSE),
 and that is what is followed here, with the RMSEs in the denominators taken as running averages over the batches.
 
-One thing differs: the denominator of the energies is never smaller than ENERGY_FLOOR * RMSE_F. A structure has one
-energy and 3 N forces. Once its energies are much more accurate than its forces, the sum of root mean squares would go
-on to fit the noise of a few energies at the expense of the forces of structures that it has not seen.
+One thing differs: the denominator of the energies (eV/atom) is never smaller than RMSE_F (eV/A) times 1 A / sqrt(N),
+with N the mean number of atoms of a structure. A structure has one energy and 3 N forces. Once its energy is more
+accurate than independent errors of its atoms would make it, the sum of root mean squares would go on to fit the noise
+of a few energies at the expense of the forces of structures that it has not seen.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ Floats = NDArray[np.float64]
 
 DECAY = 0.98
 SMALLEST_RMSE = 1e-6
-ENERGY_FLOOR = 0.2
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ class RunningErrors:
     def coefficients(self, counts: Floats) -> Floats:
         """(3,) factors of a batch's sums of squares whose gradient is that of the sum of root mean squares."""
         sizes = np.maximum(np.sqrt(self.mean_squares), SMALLEST_RMSE)
-        sizes[0] = max(sizes[0], ENERGY_FLOOR * sizes[1] * (self.weights.force > 0))
+        if self.weights.force > 0 and counts[0] > 0:
+            atoms = counts[1] / (3 * counts[0])
+            sizes[0] = max(sizes[0], sizes[1] / np.sqrt(atoms))
         factors = np.array([self.weights.energy, self.weights.force, self.weights.virial])
         coefficients: Floats = factors / (2 * sizes * np.maximum(counts, 1))
         return coefficients

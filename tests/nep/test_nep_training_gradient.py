@@ -8,7 +8,7 @@ import pytest
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.nep.model import NepHeader
 from lizrcl_flows.nep.training_data import ErrorWeights, References, TrainingData, fit_references
-from lizrcl_flows.nep.training_loss import LossWeights, batch_sums
+from lizrcl_flows.nep.training_loss import LossWeights, RunningErrors, batch_sums
 from lizrcl_flows.nep.training_parameters import places
 
 SPECIES = ("Li", "Zr", "Cl")
@@ -263,3 +263,16 @@ def test_unknown_element_is_named():
     frame.species = ("Li", "Zr", "Cl", "O", "Li", "Li")
     with pytest.raises(InputError, match=r"element O .* Li Zr Cl"):
         load(header(), [frame])
+
+
+def test_coefficients_make_the_gradient_of_a_sum_of_rmse():
+    """d(lambda sqrt(S/n)) = lambda / (2 n RMSE) dS, with the weight of very accurate energies limited."""
+    counts = np.array([5.0, 3 * 5 * 40.0, 30.0])
+    squares = np.array([0.04, 0.09, 0.01])
+    found = RunningErrors(LossWeights(1.0, 2.0, 0.1), squares).coefficients(counts)
+    np.testing.assert_allclose(found, np.array([1.0, 2.0, 0.1]) / (2 * counts * np.sqrt(squares)))
+    squares[0] = 1e-8
+    limited = RunningErrors(LossWeights(1.0, 2.0, 0.1), squares).coefficients(counts)
+    assert limited[0] == pytest.approx(1 / (2 * 5 * 0.3 / np.sqrt(40)))
+    alone = RunningErrors(LossWeights(1.0, 0.0, 0.0), squares).coefficients(counts)
+    assert alone[0] == pytest.approx(1 / (2 * 5 * 1e-4))
