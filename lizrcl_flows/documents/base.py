@@ -1,10 +1,12 @@
 """The base of all documents: frozen, complete, with content ids, digests and array fields with declared units."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticUndefined
 
 from lizrcl_flows.documents.arrays import ArraySpec
 from lizrcl_flows.documents.canonical import canonical_sha256
@@ -131,14 +133,14 @@ class Document(Record):
         """
         if set(identity) != set(cls.identity):
             raise KeyError(f"{cls.__name__} is named by {cls.identity}, not by {tuple(identity)}")
-        content = {name: _plain(identity[name]) for name in cls.identity}
+        content = {name: _plain(identity[name], _everything) for name in cls.identity}
         return f"{cls.prefix}_{canonical_sha256({'kind': cls.prefix, **content})[:ID_LENGTH]}"
 
     def compute_digest(self) -> str:
         """Return the SHA-256 of everything that may not change after the document is written."""
         skipped = {"digest", *self.projections}
-        names = [name for name in type(self).model_fields if name not in skipped]
-        return canonical_sha256({name: _plain(getattr(self, name)) for name in names})
+        content = _told(self)
+        return canonical_sha256({name: value for name, value in content.items() if name not in skipped})
 
     def revised(self, **changes: Any) -> Self:
         """Return a new document with some fields changed and id and digest computed anew; only before it is written."""
@@ -169,11 +171,31 @@ def _inner_marks(annotation: Any) -> list[Any]:
     return marks
 
 
-def _plain(value: Any) -> Any:
+def _told(record: BaseModel) -> dict[str, Any]:
+    """Return the fields that say more than their default does.
+
+    A field that a later version adds with a default leaves the digests of older documents as they are; hence the
+    default of a stored field never changes without a new `SCHEMA_VERSION`.
+    """
+    content = {}
+    for name, field in type(record).model_fields.items():
+        value = getattr(record, name)
+        default = PydanticUndefined if field.is_required() or field.default_factory else field.default
+        if not (type(value) is type(default) and not isinstance(value, np.ndarray) and value == default):
+            content[name] = _plain(value, _told)
+    return content
+
+
+def _everything(record: BaseModel) -> dict[str, Any]:
+    return {name: _plain(getattr(record, name), _everything) for name in type(record).model_fields}
+
+
+def _plain(value: Any, of_record: Callable[[BaseModel], dict[str, Any]]) -> Any:
+    """Return a value as nested mappings and lists."""
     if isinstance(value, BaseModel):
-        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+        return of_record(value)
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, of_record) for item in value]
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, of_record) for key, item in value.items()}
     return value

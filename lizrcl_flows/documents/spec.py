@@ -74,8 +74,8 @@ class TrainingSpec(Record):
     lambda_e: Number = 1.0
     lambda_f: Number = 1.0
     lambda_v: Number = 0.1
-    lambda_1: Number = 0.0
-    lambda_2: Number = 0.0
+    lambda_1: Number | None = Field(default=None, description="L1 regularisation; GPUMD's automatic value where absent")
+    lambda_2: Number | None = Field(default=None, description="L2 regularisation; GPUMD's automatic value where absent")
     batch: Positive = 1000
     steps: Positive = Field(default=100000, description="`generation` of nep.in")
     bagging: Annotated[float, Field(gt=0, le=1), Unit("1")] = Field(

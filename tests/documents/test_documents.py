@@ -172,3 +172,19 @@ def test_canonical_form_tells_types_apart_and_ignores_order():
     assert canonical_sha256(0.0) == canonical_sha256(-0.0)
     with pytest.raises(TypeError, match="no canonical form"):
         canonical_sha256(object())
+
+
+def test_a_field_added_with_a_default_leaves_digests_as_they_were():
+    class Later(Structure):
+        confidence: str | None = None
+
+    earlier = structure()
+    later = Later.from_record(earlier.to_record())
+    assert later.compute_digest() == earlier.digest
+    assert later.revised(confidence="high", created_at=earlier.created_at).digest != earlier.digest
+
+
+def test_the_digest_covers_the_inside_of_records():
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    here, there = (structure(created_at=moment, provenance={"host": host}) for host in ("a", "b"))
+    assert len({here.digest, there.digest, structure(created_at=moment).digest}) == 3

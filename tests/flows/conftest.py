@@ -24,7 +24,7 @@ SMALL = {
         {"name": "ideal", "structure": "Li2ZrCl6_ideal_P-31c"},
         {"name": "alpha", "structure": "Li2ZrCl6_alpha_ordered"},
     ],
-    "initial": {"n_structures": 6, "n_holdout": 3},
+    "initial": {"n_structures": 6, "n_holdout": 3, "strain_min": 0.01, "strain_max": 0.04, "rattle_a": [0.03, 0.12]},
     "training": {
         "committee_size": 4,
         "n_max": [2, 2],

@@ -46,7 +46,7 @@ def store(archive, **overrides):
         origin=Origin(kind="bundled"),
     )
     archive.put(cell)
-    spec = load_campaign({"name": "test", "system": "demo", **overrides})
+    spec = load_campaign({"name": "test", "system": "demo", "max_generations": 2, **overrides})
     campaign = Campaign(
         name="test", spec=spec, phases={phase.name: cell.id for phase in spec.phases}, parents=(cell.id,)
     )

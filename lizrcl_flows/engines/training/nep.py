@@ -76,8 +76,8 @@ class NepTrainer(Engine):
     lambda_e: float = 1.0
     lambda_f: float = 1.0
     lambda_v: float = 0.1
-    lambda_1: float = 0.0
-    lambda_2: float = 0.0
+    lambda_1: float | None = None
+    lambda_2: float | None = None
     batch: int = 1000
     steps: int = 100000
     population: int = 50
