@@ -62,7 +62,7 @@ def show_system(name: str, as_json: bool) -> None:
 def check(file: Path, as_json: bool) -> None:
     """Check a campaign or system file and its structures without a database; exit code 2 if something is wrong."""
     from lizrcl_flows.errors import InputError, NotFoundError
-    from lizrcl_flows.science.structures import load_structure, supercell
+    from lizrcl_flows.science.phases import starting_structures
     from lizrcl_flows.systems import load_campaign, load_system
 
     if not file.is_file():
@@ -70,16 +70,13 @@ def check(file: Path, as_json: bool) -> None:
     content = load_system(str(file))
     is_campaign = "name" in content
     spec = load_campaign(file if is_campaign else {"name": file.stem, "system": str(file)})
-    rows = []
-    for phase in spec.phases:
-        cell = load_structure(phase.structure, phase=phase.name, region=phase.region)
-        foreign = sorted(set(cell.chemical_system.split("-")) - set(spec.elements))
-        if foreign:
-            raise InputError(
-                f"{file}: phase {phase.name}: structure {phase.structure} holds {', '.join(foreign)}, "
-                f"but elements are {', '.join(spec.elements)}"
-            )
-        rows.append([phase.name, phase.structure, cell.formula, supercell(cell, phase.supercell).n_atoms])
+    try:
+        cells = starting_structures(spec)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    rows = [
+        [phase.name, phase.structure, cells[phase.name].formula, cells[phase.name].n_atoms] for phase in spec.phases
+    ]
     if as_json:
         header = ("phase", "structure", "formula", "n_atoms")
         phases = [dict(zip(header, row, strict=True)) for row in rows]

@@ -11,8 +11,7 @@ from lizrcl_flows.errors import InputError
 from lizrcl_flows.jobs.context import open_archive
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.jobs.turns import TurnMaker, advance
-from lizrcl_flows.science.geometry import shortest_contact
-from lizrcl_flows.science.structures import load_structure, supercell
+from lizrcl_flows.science.phases import starting_structures
 
 
 @job
@@ -34,25 +33,9 @@ def new_campaign(archive: Archive, spec: CampaignSpec, *, dry_run: bool = False)
         If a structure holds an element that the campaign does not list or atoms that overlap, or if another campaign
         has the name already.
     """
-    structures = {}
-    for phase in spec.phases:
-        cell = load_structure(phase.structure, phase=phase.name, region=phase.region)
-        foreign = sorted(set(cell.chemical_system.split("-")) - set(spec.elements))
-        if foreign:
-            raise InputError(
-                f"phase {phase.name}: structure {phase.structure} holds {', '.join(foreign)}, "
-                f"but the campaign's elements are {', '.join(spec.elements)}"
-            )
-        offence = shortest_contact(cell, spec.screening.geometry_factor)
-        if offence:
-            raise InputError(
-                f"phase {phase.name}: in structure {phase.structure} atoms {offence.atoms} "
-                f"({'-'.join(offence.species)}) overlap: {offence.value:.3f} A apart, "
-                f"at least {offence.threshold:.3f} A is accepted"
-            )
-        structures[phase.name] = supercell(cell, phase.supercell).revised(
-            campaign=spec.name, parents=(), phase=phase.name, region=phase.region
-        )
+    structures = {
+        name: cell.revised(campaign=spec.name, parents=()) for name, cell in starting_structures(spec).items()
+    }
     campaign = Campaign(
         name=spec.name,
         campaign=spec.name,
