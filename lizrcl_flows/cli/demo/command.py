@@ -24,7 +24,7 @@ from lizrcl_flows.cli.output import say
 def demo(workdir: Path, generations: int | None, workers: int | None, fresh: bool, yes: bool, dry_run: bool) -> None:
     """Run a whole active-learning campaign here: real labels, training, dynamics, database and queue.
 
-    It takes six to ten minutes on two cores. Run again, it resumes what was interrupted and repeats nothing.
+    It takes about four minutes on two cores. Run again, it resumes what was interrupted and repeats nothing.
     """
     from lizrcl_flows.cli.demo.session import delete_demo, introduction, run_demo
 
