@@ -22,8 +22,9 @@ from lizrcl_flows.errors import InputError
 from lizrcl_flows.nep.structures import LabelledFrame
 from lizrcl_flows.nep.training_checkpoint import read_checkpoint, write_checkpoint
 from lizrcl_flows.nep.training_data import References, TrainingData, fit_references
+from lizrcl_flows.nep.training_loss import Errors
 from lizrcl_flows.nep.training_problem import Problem, fixed_parts, problem_from, to_model, warm_start
-from lizrcl_flows.nep.training_run import Errors, Plan, Run, Start, random_start, start_in
+from lizrcl_flows.nep.training_run import Plan, Run, Start, random_start, start_in
 
 if TYPE_CHECKING:
     from lizrcl_flows.nep.model import NepModel
@@ -41,10 +42,10 @@ class LossRow:
     step
         Steps done.
     total, l1, l2
-        GPUMD's loss and its two terms of regularisation.
+        GPUMD's loss, with all weights, and its two terms of regularisation.
     train
-        RMSE of energies (eV/atom, mean shift removed), forces (eV/A) and virials (eV/atom) over the batches since the
-        row before; over the whole training set in the last row.
+        RMSE of energies (eV/atom, mean shift removed), forces (eV/A) and virials (eV/atom), without weights, over the
+        batches since the row before; over the whole training set in the last row.
     test
         The same over the test set with the shift of the training set; zeros without one.
     """
@@ -327,7 +328,13 @@ def _digest(problem: Problem, frames: Sequence[LabelledFrame], options: Training
     hasher = hashlib.sha256(repr((sorted(fixed.items()), options.seed, options.learning_rate, options.bag)).encode())
     for frame in frames:
         hasher.update(" ".join(frame.species).encode())
-        numbers = [frame.cell, frame.positions, frame.forces, frame.virial, (frame.energy, frame.weight)]
+        numbers = [
+            frame.cell,
+            frame.positions,
+            frame.forces,
+            frame.virial,
+            (frame.energy, frame.weight, frame.energy_weight),
+        ]
         for values in numbers:
             hasher.update(b"-" if values is None else np.asarray(values, dtype=np.float64).tobytes())
     return hasher.hexdigest()

@@ -71,8 +71,10 @@ def fit_references(frames: Sequence[LabelledFrame], species: Sequence[str]) -> R
 
     Notes
     -----
-    `by_type` is zero where all structures have nearly one composition or the elements explain little.
+    `by_type` is zero where all structures have nearly one composition or the elements explain little. Structures whose
+    `energy_weight` is 0 have no say: their energies may be anything.
     """
+    frames = [frame for frame in frames if frame.energy_weight > 0] or frames
     counts = np.array([np.bincount(type_indices(f, species), minlength=len(species)) for f in frames], dtype=np.float64)
     atoms = counts.sum(axis=1)
     energies = np.array([f.energy for f in frames]) / atoms
@@ -113,6 +115,7 @@ class TrainingData:
             threads,
         )
         self.atoms = np.zeros(0, dtype=np.int64)
+        self.structure_weights = np.zeros((0, 2))  # weight, energy_weight
         self.has_virial = np.zeros(0, dtype=bool)
 
     def add(self, frame: LabelledFrame, references: References, fixed: FixedPart | None) -> None:
@@ -138,6 +141,7 @@ class TrainingData:
             },
         )
         self.atoms = np.append(self.atoms, len(types))
+        self.structure_weights = np.append(self.structure_weights, [[frame.weight, frame.energy_weight]], axis=0)
         self.has_virial = np.append(self.has_virial, virial is not None)
 
     def __len__(self) -> int:
@@ -181,8 +185,9 @@ class TrainingData:
         Returns
         -------
         dict
-            ``energy_error`` (eV/atom), ``force_sum`` ((eV/A)^2), ``virial_sum`` ((eV/atom)^2), per structure and
-            weighted; ``gradient``.
+            For every structure ``energy_error`` (eV/atom), sums of squares ``plain_force_sum`` ((eV/A)^2) and
+            ``plain_virial_sum`` ((eV/atom)^2), the same with weights in ``force_sum`` and ``virial_sum``, and its
+            ``weight`` and ``energy_weight``; ``gradient`` of the weighted sums.
         """
         wanted = coefficients is not None
         result: dict[str, Floats] = self.kernel.evaluate(
@@ -194,6 +199,7 @@ class TrainingData:
             double_precision,
             False,
         )
+        result["weight"], result["energy_weight"] = self.structure_weights[structures].T
         return result
 
     def neighbours(self, other: TrainingData | None = None) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lizrcl_flows.errors import EngineError
 from lizrcl_flows.nep.training_data import References, TrainingData
-from lizrcl_flows.nep.training_loss import LossWeights, RunningErrors, SquareSums, batch_sums
+from lizrcl_flows.nep.training_loss import Errors, LossWeights, RunningErrors, SquareSums, batch_sums
 from lizrcl_flows.nep.training_optimiser import Settings, Soap
 from lizrcl_flows.nep.training_parameters import (
     add_references,
@@ -74,32 +74,6 @@ def start_in(arrays: Mapping[str, NDArray[Any]]) -> Start:
 
 
 @dataclass(frozen=True)
-class Errors:
-    """Root mean square errors over a set.
-
-    Attributes
-    ----------
-    energy
-        eV/atom, a mean shift removed.
-    force
-        eV/A per component.
-    virial
-        eV/atom per component; 0 where no structure has a virial.
-    energy_shift
-        Mean error of the energies (eV/atom).
-    """
-
-    energy: float
-    force: float
-    virial: float
-    energy_shift: float
-
-    def total(self, weights: LossWeights) -> float:
-        """Loss without regularisation."""
-        return weights.energy * self.energy + weights.force * self.force + weights.virial * self.virial
-
-
-@dataclass(frozen=True)
 class Plan:
     """How a training proceeds.
 
@@ -148,7 +122,7 @@ class Run:
         self.queue = np.zeros(0, dtype=np.int64)
         self.window = SquareSums()
         first = self._sums(data, self.structures)
-        self.running = RunningErrors(plan.loss, first.sums / np.maximum(first.counts, 1))
+        self.running = RunningErrors(plan.loss, first.weighted_squares / np.maximum(first.counts, 1))
 
     @property
     def step(self) -> int:
@@ -200,8 +174,7 @@ class Run:
     def close_window(self) -> Errors:
         """Errors over the batches since the last call."""
         closed, self.window = self.window, SquareSums()
-        energy, force, virial = closed.root_mean_squares()
-        return Errors(float(energy), float(force), float(virial), closed.mean_shift)
+        return closed.errors()
 
     def _sums(self, data: TrainingData, structures: NDArray[np.int64]) -> SquareSums:
         sums = SquareSums()
@@ -222,8 +195,7 @@ class Run:
         """
         chosen = self.data if data is None else data
         sums = self._sums(chosen, self.structures if data is None else chosen.everything())
-        energy, force, virial = sums.root_mean_squares(energy_shift)
-        return Errors(float(energy), float(force), float(virial), sums.mean_shift)
+        return sums.errors(energy_shift)
 
     def absolute_parameters(self, energy_shift: float) -> Floats:
         """Parameters that give absolute energies, with the mean shift (eV/atom) of the training set taken out."""
@@ -240,9 +212,9 @@ class Run:
             "shared": np.array(self.start.references.shared),
             "queue": self.queue,
             "mean_squares": self.running.mean_squares,
-            "window_sums": self.window.sums,
             "window_counts": self.window.counts,
-            "window_shift": np.array(self.window.energy_shift),
+            "window_energy": self.window.energy,
+            "window_others": self.window.others,
             "generator": np.array(json.dumps(self.generator.bit_generator.state)),
         }
         arrays.update({f"optimiser_{name}": value for name, value in self.optimiser.state().items()})
@@ -254,9 +226,7 @@ class Run:
         self.parameters = self.start.parameters.copy()
         self.queue = np.array(arrays["queue"])
         self.running.mean_squares = np.array(arrays["mean_squares"])
-        self.window = SquareSums(
-            np.array(arrays["window_sums"]), np.array(arrays["window_counts"]), float(arrays["window_shift"])
-        )
+        self.window = SquareSums(*(np.array(arrays[f"window_{name}"]) for name in ("counts", "energy", "others")))
         self.generator.bit_generator.state = json.loads(str(arrays["generator"]))
         prefix = "optimiser_"
         self.optimiser.restore({name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)})

@@ -64,7 +64,7 @@ void DataSet::add(const Structure& structure) {
     energy_.push_back(structure.energy);
     virial_.insert(virial_.end(), structure.virial.begin(), structure.virial.end());
     has_virial_.push_back(structure.has_virial);
-    energy_weight_.push_back(structure.energy_weight * structure.weight);
+    energy_weight_.push_back(structure.energy_weight * structure.weight * structure.weight);
     weight_.push_back(structure.weight);
 }
 
@@ -145,10 +145,10 @@ void DataSet::weigh(Step& step, Group& group, Result& result, bool keep) const {
             for (std::int64_t a = 0; a < atoms(s); ++a)
                 std::copy_n(&force[3 * (group.row[n] + a)], 3, rows + 3 * place_[first + a]);
         }
-        const double error = energy_weight_[s] * (energy[n] - energy_[s]) * per_atom;
+        const double error = (energy[n] - energy_[s]) * per_atom;
         result.energy_error[out] = error;
-        group.energy_weight[n] = 2 * ce * error * energy_weight_[s] * per_atom;
-        double total = 0;
+        group.energy_weight[n] = 2 * ce * energy_weight_[s] * error * per_atom;
+        double total = 0, plain = 0;
         for (std::int64_t a = 0; a < atoms(s); ++a) {
             double* f = &force[3 * (group.row[n] + a)];
             const double* target = &force_[3 * (first + a)];
@@ -161,12 +161,15 @@ void DataSet::weigh(Step& step, Group& group, Result& result, bool keep) const {
                 f[c] = 2 * cf * factor * difference;
             }
             total += factor * square;
+            plain += square;
         }
         result.force_sum[out] = total;
+        result.plain_force_sum[out] = plain;
         for (int c = 0; c < 6 && has_virial_[s]; ++c) {
             const double shear = c < 3 ? 1.0 : weights_.shear * weights_.shear;
             const double difference = (virial[6 * n + c] - virial_[6 * s + c]) * per_atom;
             result.virial_sum[out] += weight * shear * difference * difference;
+            result.plain_virial_sum[out] += difference * difference;
             group.virial_weight[6 * n + c] = 2 * cv * weight * shear * difference * per_atom;
         }
     }
@@ -248,9 +251,9 @@ void DataSet::walk(const Request& request, Result& result, bool keep, std::vecto
 Result DataSet::evaluate(const Request& request, bool keep_predictions) {
     const std::size_t count = request.structures.size();
     Result result;
-    result.energy_error.assign(count, 0);
-    result.force_sum.assign(count, 0);
-    result.virial_sum.assign(count, 0);
+    for (auto* values : {&result.energy_error, &result.force_sum, &result.virial_sum, &result.plain_force_sum,
+                         &result.plain_virial_sum})
+        values->assign(count, 0);
     if (keep_predictions) {
         std::size_t total = 0;
         for (const std::int64_t s : request.structures) total += std::size_t(atoms(s));

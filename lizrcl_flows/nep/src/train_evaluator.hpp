@@ -48,7 +48,8 @@ struct Structure {
     std::vector<double> forces;       // (N, 3) eV/A
     std::array<double, 6> virial;     // xx yy zz xy yz zx (eV)
     bool has_virial;
-    double energy_weight, weight;     // factors of the errors, not of their squares
+    double energy_weight;             // factor of the squared energy error
+    double weight;                    // factor of all errors, not of their squares
 };
 
 struct ForceWeights {
@@ -66,10 +67,11 @@ struct Request {
 };
 
 struct Result {
-    std::vector<double> energy_error; // (n) weighted (E - E_ref) / N, eV/atom
+    std::vector<double> energy_error; // (n) (E - E_ref) / N, eV/atom, without any weight
     std::vector<double> force_sum;    // (n) weighted sum of squares, (eV/A)^2
     std::vector<double> virial_sum;   // (n) weighted sum of squares, (eV/atom)^2
-    std::vector<double> gradient;     // of sum_c coefficient_c * (sum of squares)_c
+    std::vector<double> plain_force_sum, plain_virial_sum; // (n) the same without weights
+    std::vector<double> gradient;     // of sum_c coefficient_c * (weighted sum of squares)_c
     std::vector<double> energy, force, virial; // (n), (atoms, 3), (n, 6) where asked for
 };
 

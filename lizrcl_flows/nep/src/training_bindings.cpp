@@ -95,6 +95,8 @@ nb::dict evaluate(DataSet& set, const Array<double>& parameters, const Array<dou
     out["energy_error"] = give(std::move(result.energy_error), {count});
     out["force_sum"] = give(std::move(result.force_sum), {count});
     out["virial_sum"] = give(std::move(result.virial_sum), {count});
+    out["plain_force_sum"] = give(std::move(result.plain_force_sum), {count});
+    out["plain_virial_sum"] = give(std::move(result.plain_virial_sum), {count});
     if (gradient) out["gradient"] = give(std::move(result.gradient), {parameters.size()});
     if (predictions) {
         const std::size_t atoms = result.force.size() / 3;
