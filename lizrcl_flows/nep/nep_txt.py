@@ -14,6 +14,8 @@ from lizrcl_flows.nep.files import read_text, write_text
 from lizrcl_flows.nep.model import FloatArray, NepHeader, NepModel, Zbl
 
 _VERSIONS = {"nep3": 3, "nep4": 4, "nep3_zbl": 3, "nep4_zbl": 4}
+_OLD_TYPEWISE_VALUES = 7
+"""On the cutoff line: two cutoffs, two numbers of neighbours, factors of the radial and angular cutoff and of ZBL."""
 
 
 class _Header:
@@ -27,10 +29,14 @@ class _Header:
     def wrong(self, what: str) -> InputError:
         return InputError(f"{self.name}, line {self.number}: {what}")
 
+    def upcoming(self) -> list[str]:
+        """Words of the next line, which stays the next."""
+        return self.lines[self.number].split() if self.number < len(self.lines) else []
+
     def take(self, keyword: str | None, counts: Sequence[int] | range) -> list[str]:
         """Words of the next line after its keyword, whose number must be one of ``counts``."""
+        words = self.upcoming()
         self.number += 1
-        words = self.lines[self.number - 1].split() if self.number <= len(self.lines) else []
         if not words:
             raise self.wrong(f"the file ends where '{keyword or 'nep4'}' should stand.")
         if keyword is not None and words[0] != keyword:
@@ -131,6 +137,14 @@ def _read_zbl(reader: _Header) -> Zbl:
 
 def _read_cutoffs(reader: _Header, n_types: int) -> tuple[tuple[tuple[float, float], ...], tuple[int, int]]:
     counts = (4, 2) if n_types == 1 else (4, 2, 2 * n_types + 2)
+    old = reader.upcoming()
+    if old[:1] == ["cutoff"] and len(old) == 1 + _OLD_TYPEWISE_VALUES:
+        reader.number += 1
+        raise reader.wrong(
+            f"'cutoff' ends with the factors {' '.join(old[5:])}, with which GPUMD v3.9.5 to v4.6 write typewise "
+            "cutoffs or a typewise ZBL; these are not supported, and the typewise ZBL of later releases is another "
+            "function, so train the potential again with v4.7 or later."
+        )
     words = reader.take("cutoff", counts)
     per_type = len(words) == 2 * n_types + 2 and n_types > 1
     n_radii = 2 * n_types if per_type else 2

@@ -91,14 +91,18 @@ def read_restart(path: str | Path) -> tuple[FloatArray, FloatArray]:
 
 
 def write_restart(path: str | Path, mean: FloatArray, spread: FloatArray) -> None:
-    """Write nep.restart with which GPUMD's ``nep`` goes on.
+    """Write nep.restart, the search distribution from which GPUMD's ``nep`` goes on.
+
+    It holds no descriptor scales. ``nep`` of v5.6 or later goes on from a potential only with `import_q_scaler` 1 in
+    nep.in and the nep.txt that holds the scales beside nep.restart; without them it scales the descriptors anew, and
+    the parameters no longer fit. Earlier releases cannot go on from a potential that they did not train.
 
     Parameters
     ----------
     path
         Where to.
     mean, spread
-        Of every parameter, each of shape (P,), in the order of nep.txt.
+        Of every parameter, each of shape (P,), in the order of nep.txt; a spread of 1e-3 keeps near the mean.
     """
     rows = zip(np.asarray(mean).tolist(), np.asarray(spread).tolist(), strict=True)
     write_text(path, "".join([f"{mu:15.7e} {sigma:15.7e}\n" for mu, sigma in rows]))

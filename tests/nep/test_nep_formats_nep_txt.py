@@ -117,6 +117,11 @@ def test_older_and_newer_header_forms_are_understood(tmp_path):
         ("Zr O", "Zr Zr", r"different chemical symbols"),
         ("Zr O", "Zr Xx", r"different chemical symbols"),
         ("cutoff 6 5 50 30", "cutoff 6 5 50", r"line 2: 'cutoff' has 3 values, but should have 4 or 2 or 6"),
+        (
+            "cutoff 6 5 50 30",
+            "cutoff 6 5 50 30 -1 -1 0.9",
+            r"line 2: 'cutoff' ends with the factors -1 -1 0.9, with which GPUMD v3.9.5 to v4.6 .* with v4.7 or later",
+        ),
         ("cutoff 6 5", "cutoff 6 x", r"line 2: '6 x' should be numbers"),
         ("cutoff 6 5", "cutoff 5 6", r"radial >= angular"),
         ("n_max 1 1", "n_min 1 1", r"line 3: 'n_min' stands where 'n_max' should"),

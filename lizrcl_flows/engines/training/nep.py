@@ -45,6 +45,10 @@ _KEPT_FILES = ("nep.in", "loss.out", "stdout.txt")
 class NepTrainer(Engine):
     """Train one NEP model with ``nep``.
 
+    With less than 1000 steps nep.in says `output_interval`, so that loss.out has some rows. GPUMD knows that keyword
+    from v5.6 on; earlier releases stop at it and need 1000 generations or more. Which release a command runs is not
+    known before it has run.
+
     Parameters
     ----------
     command
@@ -145,7 +149,7 @@ class NepTrainer(Engine):
             population=self.population,
             generation=self.steps,
             zbl=self.zbl_a,
-            # releases before 5.6 do not know this keyword, which is written only where it is not the default
+            # written only where it is not the default; see the docstring of the class
             output_interval=max(1, min(OUTPUT_INTERVAL, self.steps // 10)),
         )
 
