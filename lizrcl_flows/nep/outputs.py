@@ -95,7 +95,7 @@ def write_restart(path: str | Path, mean: FloatArray, spread: FloatArray) -> Non
 
     It holds no descriptor scales. ``nep`` of v5.6 or later goes on from a potential only with `import_q_scaler` 1 in
     nep.in and the nep.txt that holds the scales beside nep.restart; without them it scales the descriptors anew, and
-    the parameters no longer fit. Earlier releases cannot go on from a potential that they did not train.
+    the parameters no longer fit. Earlier releases always do that.
 
     Parameters
     ----------
