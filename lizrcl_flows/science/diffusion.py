@@ -226,19 +226,28 @@ def _judge(run: _Run, diffusivity: float, std: float, msd_at_quarter: float) -> 
     moving: Status = "not_resolved" if diffusivity > 2 * std else "not_diffusive"
     if msd_at_quarter < needed:
         lag = run.n_frames // 4 * run.interval_ps
+        reached, wanted = _told_apart(msd_at_quarter, needed)
         return moving, (
-            f"the mean square displacement reaches {msd_at_quarter:.2g} A^2 after {lag:.3g} ps, a quarter of the run; "
-            f"{needed:.3g} A^2, half a jump of {run.jump_length_a:g} A, is needed"
+            f"the mean square displacement reaches {reached} A^2 after {lag:.3g} ps, a quarter of the run; "
+            f"{wanted} A^2, half a jump of {run.jump_length_a:g} A, is needed"
         )
     if hops < FEWEST_HOPS:
         return (
             moving,
-            f"only about {hops:.0f} hops of {run.jump_length_a:g} A happen in the run, {FEWEST_HOPS} are needed",
+            f"only about {int(hops)} hops of {run.jump_length_a:g} A happen in the run, {FEWEST_HOPS} are needed",
         )
     if std > LARGEST_RELATIVE_STD * diffusivity:
-        share = std / diffusivity
-        return "not_resolved", f"the uncertainty is {share:.0%} of the value, {LARGEST_RELATIVE_STD:.0%} is the limit"
+        percent = int(np.ceil(100 * std / diffusivity))
+        return "not_resolved", f"the uncertainty is {percent}% of the value, {LARGEST_RELATIVE_STD:.0%} is the limit"
     return "resolved", ""
+
+
+def _told_apart(first: float, second: float) -> tuple[str, str]:
+    """Write two different numbers with as many digits as it takes to see which one is larger."""
+    digits = 3
+    while f"{first:.{digits}g}" == f"{second:.{digits}g}" and digits < 17:
+        digits += 1
+    return f"{first:.{digits}g}", f"{second:.{digits}g}"
 
 
 def _estimate(

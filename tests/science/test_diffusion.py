@@ -1,3 +1,4 @@
+import re
 from functools import cache
 
 import numpy as np
@@ -127,6 +128,18 @@ def test_even_a_wide_cage_is_no_diffusion():
     estimate = diffusion_coefficient(trapped(np.random.default_rng(5), 600, 24, 1.5, 2), 0.04)
     assert estimate.status == "not_diffusive"
     assert "hops" in estimate.reason
+
+
+def test_a_reason_just_below_a_limit_does_not_read_as_if_it_were_reached():
+    positions = trapped(np.random.default_rng(5), 600, 24, 1.5, 2)
+    hops = diffusion_coefficient(positions, 0.04).n_hops
+    nearly = diffusion_coefficient(positions, 0.04, jump_length_a=3.6 * np.sqrt(hops / 29.9))
+    assert nearly.n_hops == pytest.approx(29.9)
+    assert "only about 29 hops" in nearly.reason
+    reached = msd_fft(positions).sum(axis=1)[150]
+    nearly = diffusion_coefficient(positions, 0.04, jump_length_a=2 * np.sqrt(reached * 1.0001))
+    first, second = (float(text) for text in re.findall(r"([\d.]+) A\^2(?: after|, half)", nearly.reason))
+    assert reached * 0.9999 < first < second < reached * 1.0002
 
 
 @pytest.mark.parametrize(("n_frames", "n_ions"), [(200, 16), (500, 24), (1000, 48)])
