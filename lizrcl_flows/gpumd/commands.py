@@ -249,7 +249,7 @@ class DumpFrames(Command):
     interval
         Steps between frames.
     file
-        Name of the file; ``dump_exyz`` knows ``dump.xyz`` only.
+        Name of the file; where it ends in ``*``, each frame has its own, with the step in place of the star.
     properties
         Of `DUMP_PROPERTIES`.
     group
@@ -257,14 +257,14 @@ class DumpFrames(Command):
     precision
         ``single`` or ``double``.
     separated
-        One file for each frame, which only ``dump_exyz`` offers.
+        The flag of ``dump_exyz`` for a file ``dump.STEP.xyz`` for each frame.
     """
 
     SYNTAX: ClassVar[str] = (
         "dump_exyz INTERVAL [VELOCITY FORCE POTENTIAL SEPARATED] (each 0 or 1), "
         "dump_xyz INTERVAL FILE [group METHOD GROUP] [precision single|double] [PROPERTY ...], "
         "or dump_xyz METHOD GROUP INTERVAL FILE [PROPERTY ...] (METHOD -1: all atoms), "
-        f"PROPERTY of {', '.join(DUMP_PROPERTIES)}"
+        f"PROPERTY of {', '.join(DUMP_PROPERTIES)}; the form with METHOD first says group for group_labels"
     )
     interval: int
     file: str = "dump.xyz"
@@ -273,23 +273,32 @@ class DumpFrames(Command):
     precision: Literal["single", "double"] = "single"
     separated: bool = False
 
+    @property
+    def file_per_frame(self) -> bool:
+        """Whether every frame goes to a file of its own."""
+        return self.separated or self.file.endswith("*")
+
+    def file_at(self, step: int) -> str:
+        """Name of the file for the frame after a step."""
+        if self.separated:
+            return f"dump.{step}.xyz"
+        return f"{self.file[:-1]}{step}" if self.file_per_frame else self.file
+
     def line(self, release: Release) -> str:
         """Write the command; see `Command.line`."""
+        if self.separated and (release.unified_dump_syntax or not self._fits_dump_exyz()):
+            raise InputError(f"GPUMD {release} has no 'separated' for this dump; give a file name that ends in '*'.")
         if release.unified_dump_syntax:
-            if self.separated:
-                raise InputError(f"GPUMD {release} cannot write a file for each frame; leave 'separated' off.")
             group = "" if self.group is None else f" group {self.group[0]} {self.group[1]}"
             words = " ".join(["", f"precision {self.precision}", *self.properties])
             return f"dump_xyz {self.interval} {self.file}{group}{words}"
         if self._fits_dump_exyz():
             flags = (int(name in self.properties) for name in ("velocity", "force", "potential"))
             return f"dump_exyz {self.interval} {_numbers(*flags, int(self.separated))}"
-        if self.separated:
-            raise InputError(
-                "A file for each frame goes with velocity, force and potential of all atoms in dump.xyz only."
-            )
         method, label = self.group if self.group is not None else (-1, 0)
-        return " ".join(["dump_xyz", _numbers(method, label, self.interval), self.file, *self.properties])
+        # up to v5.6 the column is called 'group', and a word that is not known is passed over in silence
+        properties = ("group" if name == "group_labels" else name for name in self.properties)
+        return " ".join(["dump_xyz", _numbers(method, label, self.interval), self.file, *properties])
 
     def _fits_dump_exyz(self) -> bool:
         simple = set(self.properties) <= {"velocity", "force", "potential"}
@@ -334,7 +343,7 @@ class Active(Command):
     threshold: float
 
     def line(self, release: Release) -> str:
-        """Write the command; releases before v4.5 have no flag for the uncertainty of each atom."""
+        """Write the command; releases before v4.4 have no flag for the uncertainty of each atom."""
         flags = [int(self.has_velocity), int(self.has_force)]
         if release.active_has_uncertainty:
             flags.append(int(self.has_uncertainty))

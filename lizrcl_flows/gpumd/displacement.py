@@ -12,7 +12,10 @@ from lizrcl_flows.gpumd.system import System
 
 
 class DisplacementRecorder:
-    """Averages squared displacements over all time origins and writes ``msd.out`` at the end of the run.
+    """Averages squared displacements over time origins and writes ``msd.out`` at the end of the run.
+
+    As in GPUMD, a sample counts only once a whole window of correlation times lies before it: all correlation times
+    are then averaged over the same number of origins.
 
     The self-diffusion coefficient in the file is half the slope of the displacement between neighbouring correlation
     times (0 for the first).
@@ -40,28 +43,29 @@ class DisplacementRecorder:
         self._selections = _selections(system, command)
         self._history: deque[FloatArray] = deque(maxlen=command.points)
         self._sums = np.zeros((command.points, len(self._selections), 3))
-        self._counts = np.zeros(command.points)
+        self._origins = 0
 
     def record(self, step: int, kinetic: float) -> None:  # noqa: ARG002
         """Correlate the present positions with the ones before."""
         present = self._system.positions.copy()
         self._history.appendleft(present)
+        if len(self._history) < len(self._sums):
+            return
+        self._origins += 1
         for lag, past in enumerate(self._history):
             squared = (present - past) ** 2
             for index, atoms in enumerate(self._selections):
                 self._sums[lag, index] += squared[atoms].mean(axis=0)
-            self._counts[lag] += 1
-        if self._save_every is not None and step % self._save_every == 0 and self._counts[-1] > 0:
+        if self._save_every is not None and step % self._save_every == 0:
             self._write(f"msd_step{step}.out")
 
     def close(self) -> None:
         """Write ``msd.out``."""
-        if self._counts[0] > 0:
+        if self._origins > 0:
             self._write("msd.out")
 
     def _write(self, name: str) -> None:
-        filled = self._counts > 0
-        displacement = self._sums[filled] / self._counts[filled, None, None]
+        displacement = self._sums / self._origins
         diffusion = np.zeros_like(displacement)
         diffusion[1:] = np.diff(displacement, axis=0) / (2.0 * self._spacing_ps)
         times = np.arange(len(displacement)) * self._spacing_ps

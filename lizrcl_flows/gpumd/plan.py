@@ -131,9 +131,12 @@ class _Planner:
             self._draft_takes(command, where)
 
     def _replicate(self, command: Replicate, where: str) -> None:
+        if self.potentials:
+            raise InputError(f"{where}: replicate should stand before potential, where GPUMD sizes its arrays.")
         if self.stages or self._draft.velocity is not None or self._draft.outputs:
             raise InputError(f"{where}: replicate should stand before velocity, the outputs and the first run.")
         self.model = self.model.replicated(command.counts)
+        self._has_velocities = False
 
     def _draft_takes(self, command: Command, where: str) -> None:
         draft = self._draft
@@ -184,8 +187,8 @@ class _Planner:
             raise InputError(f"{where}: run needs a potential line before it.")
         if draft.ensemble is None:
             raise InputError(f"{where}: run needs an ensemble line after the run before it.")
-        if not self._has_velocities:
-            raise InputError(f"{where}: the atoms have no velocities; say 'velocity T', or give vel:R:3 in model.xyz.")
+        self._check_velocities(where)
+        self._check_windows(command, where)
         if draft.fixed_group is not None and isinstance(draft.ensemble, NptScr):
             raise InputError(f"{where}: fix does not go with npt_scr, which moves all atoms with the cell.")
         velocity = None if self.model.velocities is not None else draft.velocity
@@ -202,6 +205,24 @@ class _Planner:
         )
         self.stages.append(stage)
         self._draft, self.pending = _Draft(), None
+
+    def _check_velocities(self, where: str) -> None:
+        if self._has_velocities:
+            return
+        if self.model.velocities is not None:
+            raise InputError(
+                f"{where}: after replicate, GPUMD takes up the velocities of model.xyz at a velocity line only; "
+                "say 'velocity T' before the run."
+            )
+        raise InputError(f"{where}: the atoms have no velocities; say 'velocity T', or give vel:R:3 in model.xyz.")
+
+    def _check_windows(self, command: Run, where: str) -> None:
+        for output in self._draft.outputs:
+            if isinstance(output, ComputeMsd) and output.points > command.steps // output.interval:
+                raise InputError(
+                    f"{where}: compute_msd {output.interval} {output.points} needs a run of at least "
+                    f"{output.interval * output.points} steps, {command.steps} are asked for."
+                )
 
 
 def make_plan(run_in: RunIn, model: ModelXyz) -> Plan:

@@ -132,7 +132,7 @@ def _output_files(plan: Plan) -> list[str]:
     for output in (output for stage in plan.stages for output in stage.outputs):
         if isinstance(output, DumpThermo):
             names.add("thermo.out")
-        elif isinstance(output, DumpFrames) and not output.separated:
+        elif isinstance(output, DumpFrames) and not output.file_per_frame:
             names.add(output.file)
         elif isinstance(output, Active):
             names |= {"active.out", "active.xyz"}

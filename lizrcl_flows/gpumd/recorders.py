@@ -156,7 +156,7 @@ class FrameRecorder:
         }
         chosen = [columns[name] for name in command.properties]
         self._format = FrameFormat(species, [("pos", 3, real), *chosen])
-        self._file = None if command.separated else (directory / command.file).open("a", encoding="utf-8")
+        self._file = None if command.file_per_frame else (directory / command.file).open("a", encoding="utf-8")
 
     def _chosen_atoms(self) -> npt.NDArray[np.bool_]:
         group, groups = self._command.group, self._system.groups
@@ -185,7 +185,7 @@ class FrameRecorder:
         arrays = [system.wrapped_positions(), *(self._array(name) for name in self._command.properties)]
         text = self._format.render(frame_header(system, system.virial), [array[self._atoms] for array in arrays])
         if self._file is None:
-            (self._directory / f"dump.{step}.xyz").write_text(text, encoding="utf-8")
+            (self._directory / self._command.file_at(step)).write_text(text, encoding="utf-8")
             return
         self._file.write(text)
         self._file.flush()

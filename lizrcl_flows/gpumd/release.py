@@ -54,7 +54,7 @@ class Release:
     @property
     def active_has_uncertainty(self) -> bool:
         """Whether ``active`` takes the flag for the uncertainty of each atom."""
-        return self >= Release(4, 5)
+        return self >= Release(4, 4)
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}{'+' if self.development else ''}"

@@ -182,8 +182,8 @@ def _dump_xyz(arguments: _Arguments) -> Command:
     syntax = DumpFrames.SYNTAX
     first = arguments.integer(syntax, -1)
     group, precision = None, "single"
-    second = arguments.peek() or ""
-    if second.lstrip("-").isdigit():
+    method_first = (arguments.peek() or "").lstrip("-").isdigit()
+    if method_first:
         label = arguments.integer(syntax, -1)
         group = None if first < 0 else (first, label)
         interval, file = arguments.integer(syntax), arguments.word(syntax)
@@ -194,7 +194,11 @@ def _dump_xyz(arguments: _Arguments) -> Command:
     properties: list[str] = []
     while len(arguments):
         word = arguments.word(syntax)
-        if word == "group":
+        if method_first and word in {"group", "group_labels"}:
+            if word == "group_labels":
+                raise arguments.fail("'group_labels' is called 'group' where METHOD stands first", syntax)
+            properties.append("group_labels")
+        elif word == "group":
             group = (arguments.integer(syntax, 0), arguments.integer(syntax, 0))
         elif word == "precision":
             precision = _precision(arguments, syntax)

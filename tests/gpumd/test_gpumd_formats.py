@@ -295,6 +295,6 @@ def test_releases():
     assert [Release.parse(text).unified_dump_syntax for text in ("4.0", "5.6", "5.6+", "5.7", "6.0")] == [
         False, False, True, True, True,
     ]  # fmt: skip
-    assert not Release.parse("4.4").active_has_uncertainty
+    assert [Release.parse(text).active_has_uncertainty for text in ("4.3", "4.4")] == [False, True]
     with pytest.raises(InputError, match=r"5\.6"):
         Release.parse("newest")

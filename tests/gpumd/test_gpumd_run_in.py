@@ -43,7 +43,8 @@ EVERYTHING = (
     Fix(0),
     DumpThermo(10),
     DumpFrames(100, properties=("velocity", "force")),
-    DumpFrames(50, "li.xyz", ("unwrapped_position",), group=(0, 0)),
+    DumpFrames(50, "li.xyz", ("unwrapped_position", "group_labels"), group=(0, 0)),
+    DumpFrames(50, "frame*", ("group_labels", "mass")),
     DumpRestart(1000),
     Active(10, has_velocity=False, has_force=True, has_uncertainty=True, threshold=0.3),
     ComputeMsd(10, 100, group=(0, 0)),
@@ -70,25 +71,28 @@ def test_what_is_written_is_read_back(tmp_path, release):
 def test_lines_for_releases():
     commands = (
         DumpFrames(100, properties=("velocity",)),
-        DumpFrames(5, "li.xyz", ("mass",), group=(0, 2)),
+        DumpFrames(5, "li.xyz", ("mass", "group_labels"), group=(0, 2)),
         DumpNetcdf(7),
     )
     old = render_run_in(RunIn(commands), OLD).splitlines()
-    assert old == ["dump_exyz 100 1 0 0 0", "dump_xyz 0 2 5 li.xyz mass", "dump_netcdf 7 0 precision single"]
+    assert old == ["dump_exyz 100 1 0 0 0", "dump_xyz 0 2 5 li.xyz mass group", "dump_netcdf 7 0 precision single"]
     new = render_run_in(RunIn(commands), NEW).splitlines()
     assert new == [
         "dump_xyz 100 dump.xyz precision single velocity",
-        "dump_xyz 5 li.xyz group 0 2 precision single mass",
+        "dump_xyz 5 li.xyz group 0 2 precision single mass group_labels",
         "dump_netcdf 7 movie.nc precision single",
     ]
     active = Active(10, has_velocity=False, has_force=True, has_uncertainty=True, threshold=0.3)
     assert active.line(OLD) == "active 10 0 1 1 0.3"
-    assert active.line(Release(4, 0)) == "active 10 0 1 0.3"
+    assert active.line(Release(4, 4)) == "active 10 0 1 1 0.3"
+    assert active.line(Release(4, 3)) == "active 10 0 1 0.3"
 
 
 def test_what_a_release_cannot_do_is_refused():
-    with pytest.raises(InputError, match=r"5\.6\+ cannot"):
+    with pytest.raises(InputError, match=r"5\.6\+ has no 'separated' .* ends in '\*'"):
         DumpFrames(1, separated=True).line(NEW)
+    with pytest.raises(InputError, match=r"ends in '\*'"):
+        DumpFrames(1, properties=("mass",), separated=True).line(OLD)
     with pytest.raises(InputError, match=r"movie\.nc"):
         DumpNetcdf(1, "li.nc").line(OLD)
 
@@ -140,6 +144,7 @@ def test_old_dump_xyz_of_all_atoms():
         ("compute_msd 10 100 group 0 0 all_groups 0", "exclude each other"),
         ("compute_msd 10 100 loop", "'loop' is not known"),
         ("replicate 2 2", "a value is missing"),
+        ("dump_xyz -1 0 10 a.xyz group_labels", "'group_labels' is called 'group'"),
         ("run", "a value is missing"),
         ("run 10 20", "'20' is too much"),
     ],
@@ -189,7 +194,9 @@ BASE = "potential a.txt\nvelocity 300\nensemble nve\n"
         ("potential a.txt\nensemble nve\nrun 1", "line 3: the atoms have no velocities"),
         (BASE + "run 1\ndump_thermo 10", "line 5: nothing comes of this line"),
         (BASE + "active 10 0 0 0 0.3\nrun 1", "line 4: active compares potentials"),
-        (BASE + "replicate 2 2 2\nrun 1", "line 4: replicate should stand before"),
+        ("potential a.txt\nreplicate 2 2 2\nrun 1", "line 2: replicate should stand before potential"),
+        ("velocity 300\nreplicate 2 2 2\nrun 1", "line 2: replicate should stand before velocity"),
+        (BASE + "compute_msd 3 4\nrun 11", "line 5: compute_msd 3 4 needs a run of at least 12 steps, 11 are asked"),
         (BASE + "dump_xyz 10 a.xyz virial\nrun 1", "line 4: lizrcl-gpumd does not write the virial"),
         (BASE + "dump_xyz 10 a.xyz\ndump_xyz 20 a.xyz\nrun 1", "line 5: a.xyz is already written"),
         (BASE + "velocity 1 seed 1\nvelocity 2 seed 2\nrun 1", "line 5: seed 2 after seed 1"),
@@ -201,6 +208,16 @@ def test_plans_that_make_no_sense(text, words):
     with pytest.raises(InputError) as caught:
         make_plan(parse_run_in(text), two_atoms())
     assert words in str(caught.value)
+
+
+def test_velocities_of_a_replicated_model_need_a_velocity_line():
+    model = two_atoms(velocities=np.full((2, 3), 0.01))
+    text = "replicate 2 1 1\npotential a.txt\n{}ensemble nve\nrun 1"
+    with pytest.raises(InputError, match=r"line 4: after replicate, GPUMD takes up the velocities"):
+        make_plan(parse_run_in(text.format("")), model)
+    plan = make_plan(parse_run_in(text.format("velocity 300\n")), model)
+    assert plan.stages[0].velocity is None
+    np.testing.assert_array_equal(plan.model.velocities, np.full((4, 3), 0.01))
 
 
 @pytest.mark.parametrize("form", ["0 50 1000", "0 0 0 50 50 50 1000"])

@@ -94,7 +94,7 @@ def test_frames_are_wrapped_and_also_not(run, argon):
 
 def test_a_group_is_dumped_by_either_syntax(run, argon):
     groups = (np.arange(32) % 3)[:, None]
-    old = "dump_xyz 0 1 10 old.xyz group_labels\n"
+    old = "dump_xyz 0 1 10 old.xyz group\n"
     new = "dump_xyz 10 new.xyz group 0 1 group_labels\n"
     directory, _ = run(HEAD + "ensemble nve\n" + old + new + "run 10", argon(2, 5.5, groups=groups))
     assert (directory / "old.xyz").read_text() == (directory / "new.xyz").read_text()
@@ -106,6 +106,10 @@ def test_a_group_is_dumped_by_either_syntax(run, argon):
 def test_separate_files(run):
     directory, _ = run(HEAD + "ensemble nve\ndump_exyz 5 0 0 0 1\nrun 10")
     assert sorted(path.name for path in directory.glob("dump*")) == ["dump.10.xyz", "dump.5.xyz"]
+    starred, _ = run(HEAD + "ensemble nve\ndump_xyz -1 0 5 frame*\nrun 10", name="starred")
+    assert sorted(path.name for path in starred.iterdir()) == ["frame10", "frame5"]
+    for step in (5, 10):
+        assert (starred / f"frame{step}").read_text() == (directory / f"dump.{step}.xyz").read_text()
 
 
 def test_active_follows_its_definition(run):
@@ -203,6 +207,15 @@ def test_mean_square_displacement_of_free_flight(run, argon, ideal_gas):
     assert (directory / "msd_step50.out").exists()
     single, _ = run(text.replace("all_groups 0 save_every 50", "group 0 1"), model, ideal_gas, name="single")
     np.testing.assert_allclose(read_msd(single / "msd.out").displacement, msd.displacement[:, 1:], atol=1e-9)
+
+
+def test_mean_square_displacement_counts_origins_with_a_whole_window_before_them(run):
+    text = HEAD + "ensemble nve\ndump_xyz 5 all.xyz precision double unwrapped_position\ncompute_msd 5 6\nrun 43"
+    directory, _ = run(text)
+    path = np.array([frame.unwrapped_positions for frame in read_dump_xyz(directory / "all.xyz")])
+    assert len(path) == 8
+    expected = [((path[5:] - path[5 - lag : 8 - lag]) ** 2).mean(axis=(0, 1)) for lag in range(6)]
+    np.testing.assert_allclose(read_msd(directory / "msd.out").displacement[:, 0], expected, rtol=1e-8, atol=1e-14)
 
 
 class Repulsion:
