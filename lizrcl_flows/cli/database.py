@@ -11,6 +11,7 @@ from lizrcl_flows.cli.session import dry_run_option, json_option, open_archive
 from lizrcl_flows.errors import BackendError, IntegrityError
 
 if TYPE_CHECKING:
+    from lizrcl_flows.archive import Archive
     from lizrcl_flows.settings import Settings
 
 
@@ -45,6 +46,7 @@ def start(dry_run: bool, as_json: bool) -> None:
     uri = given or server.start(settings)
     with Archive.connect(uri, settings=settings) as archive:
         archive.init()
+        _prepare_queue(archive)
         variables = write_worker_config(settings.data_dir / "config", archive.uri, archive.database_name)
         place = archive.location
     if as_json:
@@ -53,6 +55,14 @@ def start(dry_run: bool, as_json: bool) -> None:
     for name, value in {**variables, "LIZRCL_DATA_DIR": str(settings.data_dir.resolve())}.items():
         click.echo(f"export {name}={shlex.quote(value)}")
     say(f"{place} is ready" + ("" if given else "; `lizrcl db stop` ends it"))
+
+
+def _prepare_queue(archive: "Archive") -> None:
+    """Make FireWorks' counter and indexes where they are missing, so that `lpad add` works at once."""
+    from lizrcl_flows.jobs.submitters import FireWorksSubmitter
+
+    with FireWorksSubmitter(archive.uri, archive.database_name) as submitter:
+        submitter.prepare()
 
 
 def _given_uri(settings: "Settings") -> str | None:
@@ -114,12 +124,13 @@ def database_status() -> dict[str, Any]:
 @db.command("init")
 @dry_run_option
 def init(dry_run: bool) -> None:
-    """Create collections, validators and indexes where they are missing; any number of times."""
+    """Create collections, validators, indexes and FireWorks' queue where they are missing; any number of times."""
     with open_archive(write=not dry_run) as archive:
         if dry_run:
             say(f"{archive.location}: collections, validators and indexes would be created where they are missing")
             return
         archive.init()
+        _prepare_queue(archive)
         say(f"{archive.location} is ready")
 
 

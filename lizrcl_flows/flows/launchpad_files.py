@@ -23,7 +23,7 @@ def launchpad_file(system: str) -> dict[str, Any]:
     from jobflow.managers.fireworks import flow_to_workflow
 
     spec = load_campaign({"name": system, "system": system})
-    begin = in_category(begin_campaign(spec.as_dict(), CampaignMaker.from_spec(spec)), "cpu", f"begin {system}")
+    begin = in_category(begin_campaign(spec, CampaignMaker.from_spec(spec)), "cpu", f"begin {system}")
     begin.set_uuid(_fixed_uuid(f"{system}/begin"))
     flow = Flow([begin], name=system, uuid=_fixed_uuid(system))
     workflow = flow_to_workflow(flow, store=None, name=system, metadata={"campaign": system})

@@ -1,7 +1,5 @@
 """How a campaign begins: its structures checked and stored, its first turn submitted."""
 
-from typing import Any
-
 from jobflow import job
 
 from lizrcl_flows.archive import Archive
@@ -15,10 +13,10 @@ from lizrcl_flows.science.phases import starting_structures
 
 
 @job
-def begin_campaign(spec: dict[str, Any], maker: TurnMaker) -> dict[str, str]:
+def begin_campaign(spec: CampaignSpec, maker: TurnMaker) -> dict[str, str]:
     """Store the campaign and submit generation 0: the one Firework of a file in launchpad/."""
     with open_archive() as archive:
-        campaign = new_campaign(archive, CampaignSpec.from_dict(spec))
+        campaign = new_campaign(archive, spec)
         with FireWorksSubmitter(archive.uri, archive.database_name) as submitter:
             report = advance(archive, campaign.id, maker, submitter)
         return {"campaign": campaign.id, "state": report.state, "sentence": report.sentence}
