@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from lizrcl_flows.nep.evaluator import Evaluator
     from lizrcl_flows.nep.frames import Frame
     from lizrcl_flows.nep.model import NepHeader, NepModel, Zbl
-    from lizrcl_flows.nep.nep_in import NepIn, read_nep_in, write_nep_in
+    from lizrcl_flows.nep.nep_in import NepIn, write_nep_in
+    from lizrcl_flows.nep.nep_in_parsing import read_nep_in
     from lizrcl_flows.nep.nep_txt import read_nep_txt, write_nep_txt
     from lizrcl_flows.nep.outputs import read_loss, read_parity, read_restart, write_restart
     from lizrcl_flows.nep.structures import LabelledFrame, read_structures, write_structures
@@ -23,7 +24,8 @@ _PLACES = {
     "evaluator": ("Evaluator",),
     "frames": ("Frame",),
     "model": ("NepHeader", "NepModel", "Zbl"),
-    "nep_in": ("NepIn", "read_nep_in", "write_nep_in"),
+    "nep_in": ("NepIn", "write_nep_in"),
+    "nep_in_parsing": ("read_nep_in",),
     "nep_txt": ("read_nep_txt", "write_nep_txt"),
     "outputs": ("read_loss", "read_parity", "read_restart", "write_restart"),
     "structures": ("LabelledFrame", "read_structures", "write_structures"),

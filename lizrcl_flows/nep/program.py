@@ -145,7 +145,7 @@ class _Console:
 
 
 def _run(directory: Path, arguments: argparse.Namespace) -> None:
-    from lizrcl_flows.nep.nep_in import read_nep_in
+    from lizrcl_flows.nep.nep_in_parsing import read_nep_in
     from lizrcl_flows.nep.structures import read_structures
 
     _say(f"{PROGRAM} version {program_version()} of lizrcl_flows")

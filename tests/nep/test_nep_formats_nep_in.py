@@ -6,7 +6,8 @@ import pytest
 
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.nep import NepIn, read_nep_in, write_nep_in
-from lizrcl_flows.nep.nep_in import format_nep_in, parse_nep_in
+from lizrcl_flows.nep.nep_in import format_nep_in
+from lizrcl_flows.nep.nep_in_parsing import parse_nep_in
 
 PAPER = NepIn(
     ("Li", "Zr", "Cl", "O"),
