@@ -6,6 +6,7 @@ from typing import Any
 
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign
+from lizrcl_flows.errors import InputError
 from lizrcl_flows.flows.campaign import CampaignMaker
 from lizrcl_flows.jobs.beginning import new_campaign
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
@@ -51,6 +52,11 @@ def run_campaign(
     """Run a campaign on this machine, one turn after the other, until it has ended.
 
     Interrupted, it is simply called again: finished documents are found, not computed twice.
+
+    Raises
+    ------
+    InputError
+        If the turn to run is on the LaunchPad already.
     """
     from jobflow import run_locally
 
@@ -65,6 +71,7 @@ def run_campaign(
         campaign = archive.get(Campaign, campaign_id)
         name = turn_id(campaign_id, report.turn)
         archive.open_turn(name, campaign_id, report.turn)
+        _require_not_queued(archive, name)
         archive.mark(name, "submitted", manager="local")
         run_locally(
             maker.make_turn(campaign, report.turn),
@@ -75,6 +82,13 @@ def run_campaign(
             raise_immediately=True,
             log=False,
         )
+
+
+def _require_not_queued(archive: Archive, turn: str) -> None:
+    """Refuse to run here what workers of the LaunchPad are running."""
+    record = archive.turn(turn) or {}
+    if record.get("state") == "submitted" and "fw_ids" in record["info"]:
+        raise InputError(f"turn {turn} is on the LaunchPad already; `rlaunch rapidfire` runs it")
 
 
 def set_paused(archive: Archive, campaign_id: str, *, paused: bool, who: str, why: str) -> str:

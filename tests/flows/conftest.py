@@ -136,6 +136,12 @@ class Workplace:
 
 
 @pytest.fixture
+def programs():
+    """Where the programs of this environment are."""
+    return BIN
+
+
+@pytest.fixture
 def workplace(archive, tmp_path, monkeypatch, toy):
     place = Workplace(archive, tmp_path, monkeypatch)
     yield place
