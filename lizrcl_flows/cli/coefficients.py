@@ -34,6 +34,9 @@ def coefficient_sentence(transport: "Transport") -> str:
     value, spread = transport.diffusivity, transport.diffusivity_std
     error = " (this protocol gives no uncertainty)" if spread is None else f" +- {number(spread, 2)}"
     sentence = f"{place}: D = {number(value, 3)}{error} A^2/ps = {value * CM2_PER_S:.2e} cm^2/s {by}"
+    sentence += (
+        "; the uncertainty is that of sampling, the potential's error comes on top" if spread is not None else ""
+    )
     if transport.frames_over_eps_lo:
         sentence += f"; {transport.frames_over_eps_lo:.0%} of the frames checked are outside the trained domain"
     return sentence

@@ -120,7 +120,9 @@ class Transport(Document):
     status: Literal["resolved", "not_resolved", "not_diffusive"]
     reason: str = ""
     diffusivity: Diffusivity | None = Field(default=None, description="tracer diffusion coefficient, three dimensions")
-    diffusivity_std: Diffusivity | None = Field(default=None, description="standard uncertainty")
+    diffusivity_std: Diffusivity | None = Field(
+        default=None, description="standard uncertainty of sampling; the error of the potential is not in it"
+    )
     diffusivity_upper_bound: Diffusivity | None = Field(
         default=None, description="what it does not exceed, at about 95 %; also where no coefficient is resolved"
     )
