@@ -176,11 +176,15 @@ void Committee::evaluate_neighbours(const NeighbourList& list, const FrameResult
 void Committee::evaluate(std::span<const FrameView> frames, std::span<const FrameResult> results, int threads) const {
     const int count = int(frames.size());
     const int outer = count >= threads ? threads : 1, inner = count >= threads ? 1 : threads;
-    std::vector<std::vector<AlignedMemory>> workspaces(std::max(outer, 1));
-    std::vector<NeighbourList> lists(std::max(outer, 1));
+    struct alignas(128) Worker { // cache lines of its own: lists grow element by element while a neighbour does the same
+        NeighbourList list;
+        std::vector<AlignedMemory> workspaces;
+    };
+    std::vector<Worker> workers(std::max(outer, 1));
     share(count, outer, [&](int f, int worker) {
-        lists[worker].build(frames[f], model_.shape.types, longest_cutoff_, inner);
-        evaluate_neighbours(lists[worker], results[f], inner, workspaces[worker]);
+        Worker& own = workers[worker];
+        own.list.build(frames[f], model_.shape.types, longest_cutoff_, inner);
+        evaluate_neighbours(own.list, results[f], inner, own.workspaces);
     });
 }
 
