@@ -17,11 +17,16 @@ from lizrcl_flows.errors import BackendError
 from lizrcl_flows.settings import Settings
 
 
+NEEDED_BYTES = 2 * 1024**3
+"""Free memory file system from which on the tests' database lives there; containers often have 64 MB."""
+
+
 @pytest.fixture(scope="session")
 def mongod_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of an embedded server that runs for the whole session."""
     memory = Path("/dev/shm")  # each test makes some forty files, which a disk syncs one by one
-    base = memory / f"lizrcl-{secrets.token_hex(4)}" if memory.is_dir() else tmp_path_factory.mktemp("mongod")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > NEEDED_BYTES
+    base = memory / f"lizrcl-{secrets.token_hex(4)}" if roomy else tmp_path_factory.mktemp("mongod")
     settings = Settings(data_dir=base, db_timeout_s=20.0)
     try:
         start(settings)
