@@ -16,7 +16,6 @@ from lizrcl_flows.archive.setup import META, PLAIN
 from lizrcl_flows.errors import BackendError
 from lizrcl_flows.settings import Settings
 
-
 NEEDED_BYTES = 2 * 1024**3
 """Free memory file system from which on the tests' database lives there; containers often have 64 MB."""
 
