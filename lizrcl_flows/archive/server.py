@@ -8,6 +8,7 @@ import fcntl
 import json
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -34,6 +35,10 @@ OPLOG_MB = 512
 MINIMUM_FREE_BYTES = 600 * 1024**2
 """Below this, mongod's journal (up to 300 MB) and a first data set would soon fill the disk."""
 
+PORTS = range(20000, 32000)
+"""Where a free port is looked for; ports above are given to outgoing connections and may be taken at any moment."""
+
+ATTEMPTS_AT_A_PORT = 50
 _PRIMARY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 120.0
 _START_TIMEOUT_S = 600.0
@@ -171,6 +176,11 @@ def _port_of_before(place: Path) -> int | None:
 
 
 def _free_port() -> int:
+    """Return a free port, below those that systems hand to outgoing connections: it is still free at the next start."""
+    for _ in range(ATTEMPTS_AT_A_PORT):
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        if _is_free(port):
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
