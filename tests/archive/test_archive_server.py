@@ -106,12 +106,24 @@ def test_nothing_acknowledged_is_lost_when_mongod_and_its_writer_are_killed(sett
         assert nodes == stored
 
 
+def _bind(listener: socket.socket, port: int) -> None:
+    """Take a port that a server has just left; the system may need a moment to give it back."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return listener.bind(("127.0.0.1", port))
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
 @contextmanager
 def _other_program(port: int) -> Iterator[None]:
     """Hold a port and hang up on everyone."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        _bind(listener, port)
         listener.listen()
 
         def serve() -> None:
