@@ -60,7 +60,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(workplace, launchpad, stage):
         worker.wait()
         time.sleep(1.1)
         assert launchpad.fireworks.count_documents({"state": "RUNNING"}) == 1
-        workplace.lpad("detect_lostruns", "--time", "1", "--rerun")
+        workplace.lpad("detect_lostruns", "--time", "1", "--rerun", "--refresh")
     workplace.finish()
     assert find_campaign(archive, "small").state == "complete"
     UNDISTURBED.setdefault("ids", workplace.ids())
