@@ -13,6 +13,10 @@ CM2_PER_S = 1e-4
 
 MAIN_PROTOCOL = "gls_blocks"
 
+SPREAD_OF_SAMPLING = "the uncertainty is that of sampling, the potential's error comes on top"
+MEANING_OF_SPREAD = {"paper": "+- is the study's spread over correlated lags, not an uncertainty"}
+"""What the number behind +- is, where a protocol means something else by it."""
+
 
 def campaign_transports(archive: "Archive", campaign: "Campaign") -> "list[Transport]":
     """Return the coefficients of a campaign: those of our estimator first, then those of the study's protocol."""
@@ -34,9 +38,8 @@ def coefficient_sentence(transport: "Transport") -> str:
     value, spread = transport.diffusivity, transport.diffusivity_std
     error = " (this protocol gives no uncertainty)" if spread is None else f" +- {number(spread, 2)}"
     sentence = f"{place}: D = {number(value, 3)}{error} A^2/ps = {value * CM2_PER_S:.2e} cm^2/s {by}"
-    sentence += (
-        "; the uncertainty is that of sampling, the potential's error comes on top" if spread is not None else ""
-    )
+    if spread is not None:
+        sentence += f"; {MEANING_OF_SPREAD.get(transport.protocol, SPREAD_OF_SAMPLING)}"
     if transport.frames_over_eps_lo:
         sentence += f"; {transport.frames_over_eps_lo:.0%} of the frames checked are outside the trained domain"
     return sentence

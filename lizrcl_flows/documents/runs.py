@@ -121,7 +121,9 @@ class Transport(Document):
     reason: str = ""
     diffusivity: Diffusivity | None = Field(default=None, description="tracer diffusion coefficient, three dimensions")
     diffusivity_std: Diffusivity | None = Field(
-        default=None, description="standard uncertainty of sampling; the error of the potential is not in it"
+        default=None,
+        description="standard uncertainty of sampling; the error of the potential is not in it. "
+        "Protocol paper: standard deviation over correlated lags, as the study quotes it",
     )
     diffusivity_upper_bound: Diffusivity | None = Field(
         default=None, description="what it does not exceed, at about 95 %; also where no coefficient is resolved"

@@ -290,3 +290,10 @@ def test_a_coefficient_is_told_with_its_uncertainty_or_its_reason() -> None:
     assert "not resolved: only 3 hops were seen" in coefficient_sentence(untold)
     far = coefficient_sentence(_transport(frames_over_eps_lo=0.5))
     assert "50% of the frames checked are outside the trained domain" in far
+
+
+def test_what_stands_behind_plus_minus_depends_on_the_protocol() -> None:
+    ours, paper = (coefficient_sentence(_transport().revised(protocol=name)) for name in ("gls_blocks", "paper"))
+    assert "the uncertainty is that of sampling" in ours
+    assert "not an uncertainty" in paper
+    assert "the uncertainty is that of sampling" not in paper
