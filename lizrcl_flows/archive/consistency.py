@@ -71,6 +71,8 @@ def projection_faults(
         values = projected(histories[record["_id"]])
         for field in kind.projections:
             wanted = values.get(field)
+            if wanted is None and field not in record:  # written before documents of this kind had the field
+                continue
             if wanted is None or not _agree(record.get(field), wanted):
                 yield record["_id"], field, record.get(field), wanted
 

@@ -21,6 +21,9 @@ ID_LENGTH = 20
 class Record(BaseModel):
     """A frozen part of a document or of a campaign file; unknown keys are errors."""
 
+    added_later: ClassVar[tuple[str, ...]] = ()
+    """Fields younger than the first stored documents: they enter an id only where they say more than their default."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, populate_by_name=True)
 
     def as_dict(self) -> dict[str, Any]:
@@ -129,11 +132,15 @@ class Document(Record):
         Raises
         ------
         KeyError
-            If the fields are not exactly those of `identity`.
+            If the fields are not exactly those of `identity`; those of `added_later` may be left to their default.
         """
-        if set(identity) != set(cls.identity):
+        if not set(cls.identity) - set(cls.added_later) <= set(identity) <= set(cls.identity):
             raise KeyError(f"{cls.__name__} is named by {cls.identity}, not by {tuple(identity)}")
-        content = {name: _plain(identity[name], _everything) for name in cls.identity}
+        content = {
+            name: _plain(identity[name], _everything)
+            for name in cls.identity
+            if name in identity and not _unsaid(cls, name, identity[name])
+        }
         return f"{cls.prefix}_{canonical_sha256({'kind': cls.prefix, **content})[:ID_LENGTH]}"
 
     def compute_digest(self) -> str:
@@ -187,7 +194,17 @@ def _told(record: BaseModel) -> dict[str, Any]:
 
 
 def _everything(record: BaseModel) -> dict[str, Any]:
-    return {name: _plain(getattr(record, name), _everything) for name in type(record).model_fields}
+    return {
+        name: _plain(getattr(record, name), _everything)
+        for name in type(record).model_fields
+        if not _unsaid(type(record), name, getattr(record, name))
+    }
+
+
+def _unsaid(kind: type[BaseModel], name: str, value: Any) -> bool:
+    """Tell whether a field that older documents lack holds what they mean by lacking it."""
+    later: tuple[str, ...] = getattr(kind, "added_later", ())
+    return name in later and value == kind.model_fields[name].get_default(call_default_factory=True)
 
 
 def _plain(value: Any, of_record: Callable[[BaseModel], dict[str, Any]]) -> Any:

@@ -18,14 +18,28 @@ class Campaign(Document):
     prefix: ClassVar[str] = "cam"
     collection: ClassVar[str] = "campaigns"
     identity: ClassVar[tuple[str, ...]] = ("spec", "phases")
-    projections: ClassVar[tuple[str, ...]] = ("state", "labels_spent", "core_hours_spent")
+    projections: ClassVar[tuple[str, ...]] = ("state", "labels_spent", "core_hours_spent", "prepared")
 
     name: str
     spec: CampaignSpec
-    phases: dict[str, str] = Field(description="structure id of each phase as it is explored, supercell included")
+    phases: dict[str, str] = Field(description="structure id of each phase as it starts, supercell included")
+    prepared: dict[str, str] = Field(
+        default_factory=dict,
+        description="structure id of each phase that was relaxed and each interface that was built, by its name",
+    )
     state: CampaignState = "new"
     labels_spent: Count = Field(default=0, description="labels asked for so far, failed ones included")
     core_hours_spent: CoreHours = 0.0
+
+    def cell(self, phase: str) -> str:
+        """Return the structure id of a phase or interface: as prepared where it was, else as it starts."""
+        return self.prepared.get(phase) or self.phases[phase]
+
+    def explored_phases(self) -> list[str]:
+        """Return the names that the loop explores: phases of the campaign file, then interfaces as they were built."""
+        listed = [phase.name for phase in self.spec.phases if phase.explored]
+        built = [name for name in self.spec.interface_names() if name in self.prepared]
+        return [*listed, *built]
 
 
 class RejectionCount(Record):

@@ -76,7 +76,9 @@ class Label(Document):
     formula: str
     phase: str | None = None
     region: str | None = None
-    purpose: Literal["train", "holdout", "import"] = "train"
+    purpose: Literal["train", "holdout", "import", "ranking"] = Field(
+        default="train", description="ranking: energy of a relaxed structure at the level that relaxed it"
+    )
     raw: tuple[FileRef, ...] = Field(default=(), description="files of the raw calculation")
 
     @model_validator(mode="after")

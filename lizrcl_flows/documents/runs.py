@@ -1,8 +1,8 @@
 """Molecular-dynamics runs and the transport coefficients measured in them."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from lizrcl_flows.documents.arrays import Array, ArraySpec
 from lizrcl_flows.documents.base import Document, FileRef, Record
@@ -69,11 +69,16 @@ class Trajectory(Document):
         "engine",
         "campaign",
         "generation",
+        "level",
     )
+    added_later: ClassVar[tuple[str, ...]] = ("level",)
 
-    purpose: Literal["exploration", "production"]
+    purpose: Literal["sampling", "exploration", "production"]
     structure: str
-    committee: str = Field(description="its first member drives the run")
+    committee: str | None = Field(description="its first member drives the run; none where a `level` does")
+    level: str | None = Field(
+        default=None, description="level of theory that drives a run of purpose sampling: a foundation model, say"
+    )
     supercell: tuple[Count, Count, Count] = (1, 1, 1)
     n_atoms: Count
     formula: str
@@ -95,6 +100,12 @@ class Trajectory(Document):
     files: tuple[FileRef, ...] = ()
     wall_s: Seconds = 0.0
     core_hours: CoreHours = 0.0
+
+    @model_validator(mode="after")
+    def _driven_by_one(self) -> Self:
+        if (self.committee is None) == (self.level is None):
+            raise ValueError("a trajectory is driven by a committee or by a level, not by both and not by neither")
+        return self
 
 
 class Transport(Document):

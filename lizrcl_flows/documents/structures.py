@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from lizrcl_flows.documents.arrays import Array, ArraySpec
 from lizrcl_flows.documents.base import Document, Record
-from lizrcl_flows.documents.quantities import Count, Force, Index, Pressure, Temperature, TimeFs
+from lizrcl_flows.documents.quantities import Count, Force, Index, Number, Pressure, Temperature, TimeFs
 from lizrcl_flows.units import Unit
 
 COORDINATE_DECIMALS = 8
@@ -17,7 +17,18 @@ COORDINATE_DECIMALS = 8
 class Origin(Record):
     """How a structure was made."""
 
-    kind: Literal["bundled", "file", "perturbed", "exploration", "production", "import"]
+    kind: Literal[
+        "bundled",
+        "file",
+        "import",
+        "ordering",
+        "relaxed",
+        "interface",
+        "perturbed",
+        "sampling",
+        "exploration",
+        "production",
+    ]
     source: str = Field(default="", description="bundled name, file name, or id of the parent document")
     parameters: dict[str, JsonValue] = Field(default_factory=dict, description="strain, rattle, seed, frame, ...")
 
@@ -70,27 +81,37 @@ class Offence(Record):
 
 
 class Candidate(Document):
-    """A structure met in exploration about which the committee disagrees, and what became of it."""
+    """A structure that was considered for a label, and what became of it.
+
+    In the loop: a frame of exploration about which the committee disagrees. In generation 0, before there is a
+    committee: every structure of the initial pool, with its place in the map by which the first labels were chosen.
+    """
 
     prefix: ClassVar[str] = "can"
     collection: ClassVar[str] = "candidates"
-    identity: ClassVar[tuple[str, ...]] = ("trajectory", "frame", "committee")
+    identity: ClassVar[tuple[str, ...]] = ("trajectory", "frame", "committee", "pool")
+    added_later: ClassVar[tuple[str, ...]] = ("pool",)
 
     structure: str
-    trajectory: str
-    committee: str
-    frame: Index
+    trajectory: str | None = Field(description="run that it is a frame of; none where it was made by perturbation")
+    committee: str | None = Field(description="committee that judged it; none in generation 0")
+    pool: str | None = Field(default=None, description="generation 0: id of the generation whose first pool it is in")
+    frame: Index = Field(description="frame of the run, or number in the pool where there is no run")
     time_fs: TimeFs
-    temperature_k: Temperature = Field(description="set point of the run")
+    temperature_k: Temperature | None = Field(description="set point of the run")
     pressure_gpa: Pressure | None = Field(default=None, description="set point; none in NVT")
     phase: str | None = None
-    eps: Force
+    eps: Force | None
     eps_metric: Literal["max_atom_force_deviation"] = "max_atom_force_deviation"
     eps_ddof: Index = 0
     n_models: Count
     models: tuple[str, ...]
     n_atoms: Count
-    eps_atoms: Annotated[Array, ArraySpec("<f4", ("n_atoms",), "eV/A")]
+    eps_atoms: Annotated[Array, ArraySpec("<f4", ("n_atoms",), "eV/A")] | None
+    score: Number | None = Field(default=None, description="by which the selector chose it, in the selector's measure")
+    map_xy: tuple[Number, Number] | None = Field(
+        default=None, description="place in the map of the pool: two leading principal components of its descriptors"
+    )
     formula: str
     verdict: Literal["selected", "spare", "rejected"]
     reason: str = Field(default="", description="why it was rejected or left as spare")

@@ -57,7 +57,9 @@ def _displacements(frames: list[TrajectoryFrame], ions: Array) -> Array:
 def _domain(
     archive: Archive, trajectory: Trajectory, frames: list[TrajectoryFrame], directory: Path, eps_lo: float
 ) -> dict[str, Any]:
-    """Ask the committee whether the run stayed where it was trained."""
+    """Ask the committee whether the run stayed where it was trained; without one there is nobody to ask."""
+    if trajectory.committee is None:
+        return {}
     committee = archive.get(Committee, trajectory.committee)
     evaluator = NepCommittee.from_files(committee_files(archive, committee, directory / "committee"))
     checked = list(_spread(frames, N_CHECKED))

@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from lizrcl_flows.documents import DOCUMENTS, Dataset, Document, Label, Origin, Structure, canonical_sha256
+from lizrcl_flows.documents import (
+    DOCUMENTS,
+    Campaign,
+    CampaignSpec,
+    Candidate,
+    Dataset,
+    Document,
+    Label,
+    Origin,
+    Structure,
+    Trajectory,
+    canonical_sha256,
+)
 from lizrcl_flows.documents.arrays import Array, ArraySpec
 from lizrcl_flows.units import Unit
 
@@ -48,6 +60,44 @@ def test_the_same_thing_twice_is_one_document():
 
 def test_the_id_is_the_same_on_every_machine():
     assert structure().id == "str_d2b0766bc77226a37f0c"
+
+
+def test_ids_of_documents_written_before_fields_were_added_stay_as_they_were():
+    # computed by the version that stored the first documents; a field that came later may not change them
+    spec = CampaignSpec.model_validate(
+        {
+            "name": "pinned",
+            "system": "demo",
+            "elements": ["Li", "Cl"],
+            "phases": [{"name": "salt", "structure": "salt.cif"}],
+            "initial": {"n_structures": 3, "n_holdout": 1},
+            "labelling": {"calculator": "a:B"},
+            "training": {},
+            "exploration": {"conditions": [{"ensemble": "nvt", "temperature_k": 300}]},
+            "selection": {"n_structures": 2},
+        }
+    )
+    assert Campaign(name="pinned", spec=spec, phases={"salt": "str_0"}).id == "cam_1ec6019298f6a2725a5f"
+    run = {
+        "purpose": "exploration",
+        "structure": "str_0",
+        "committee": "com_0",
+        "supercell": (1, 1, 1),
+        "ensemble": "nvt",
+        "temperature_k": 300.0,
+        "pressure_gpa": None,
+        "steps": 10,
+        "equilibration_steps": 0,
+        "time_step_fs": 1.0,
+        "sample_every": 1,
+        "seed": 1,
+        "engine": "gpumd",
+        "campaign": "c",
+        "generation": 1,
+    }
+    assert Trajectory.id_for(**run) == Trajectory.id_for(**run, level=None) == "tra_006ee72d7b6f988582c5"
+    assert Trajectory.id_for(**run, level="lev_0") != Trajectory.id_for(**run)
+    assert Candidate.id_for(trajectory="tra_0", frame=1, committee="com_0") == "can_25c5a6ea9832df201542"
 
 
 @pytest.mark.parametrize(
