@@ -205,8 +205,19 @@ class ScreeningSpec(Record):
 class SelectionSpec(Record):
     """Which candidates are labelled."""
 
-    engine: Literal["farthest_point", "random"] = "farthest_point"
+    added_later: ClassVar[tuple[str, ...]] = ("n_components", "atoms_per_candidate")
+
+    engine: Literal["clusters", "environments", "farthest_point", "random"] = "farthest_point"
     n_structures: Positive
+    n_components: Positive | None = Field(
+        default=None,
+        description="engine clusters: principal components that are clustered (the study: 2); "
+        "as many as 95 % of the variance need where absent",
+    )
+    atoms_per_candidate: Positive | None = Field(
+        default=None,
+        description="engine environments: atoms of largest eps that each candidate is judged by; all where absent",
+    )
 
 
 class ConvergenceSpec(Record):
