@@ -80,10 +80,8 @@ class GenerationMaker(Maker):
 
     def _explore(self, campaign: Campaign, index: int) -> list[Any]:
         return [
-            in_category(
-                explore(campaign.id, index, phase.name, run, self.dynamics), "gpu", f"explore {phase.name} {run}"
-            )
-            for phase in campaign.spec.phases
+            in_category(explore(campaign.id, index, phase, run, self.dynamics), "gpu", f"explore {phase} {run}")
+            for phase in campaign.explored_phases()
             for run in range(campaign.spec.exploration.runs_per_phase)
         ]
 

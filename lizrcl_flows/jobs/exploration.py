@@ -1,18 +1,15 @@
-"""Jobs that run dynamics: exploration in search of unknown structures, and production with the final committee."""
-
-from dataclasses import dataclass
-from typing import Any
+"""Jobs that run dynamics with the committee: in search of unknown structures, and production with the final one."""
 
 from jobflow import job
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.documents import Campaign, Committee, Structure, Trajectory
+from lizrcl_flows.documents import Campaign, Committee
 from lizrcl_flows.documents.spec import ConditionSpec, ProductionSpec
-from lizrcl_flows.engines.dynamics.base import Dynamics, DynamicsRequest
+from lizrcl_flows.engines.dynamics.base import Dynamics
 from lizrcl_flows.errors import LizrclError
-from lizrcl_flows.jobs.context import count_cost, derived_seed, open_archive, provenance, work_directory
-from lizrcl_flows.jobs.training import committee_files, committee_of
-from lizrcl_flows.settings import load_settings
+from lizrcl_flows.jobs.context import derived_seed, open_archive
+from lizrcl_flows.jobs.dynamics import Driver, RunPlan, run_once
+from lizrcl_flows.jobs.training import committee_of
 
 
 @job
@@ -21,19 +18,18 @@ def explore(campaign_id: str, index: int, phase: str, run: int, dynamics: Dynami
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
         exploration = campaign.spec.exploration
-        condition = condition_of(campaign, index, phase, run)
-        planned = _Plan(
+        plan = RunPlan(
             purpose="exploration",
+            index=index,
             phase=phase,
-            condition=condition,
+            condition=condition_of(campaign, index, phase, run),
             steps=exploration.steps,
-            equilibration_steps=0,
             time_step_fs=exploration.time_step_fs,
             sample_every=exploration.sample_every,
-            supercell=(1, 1, 1),
             seed=derived_seed(campaign.spec.seed, "explore", index, phase, run),
         )
-        return _run(archive, campaign, index, planned, dynamics)
+        driver = Driver(exploration.engine, _committee(archive, campaign, index - 1))
+        return run_once(archive, campaign, plan, driver, dynamics)
 
 
 @job
@@ -43,8 +39,9 @@ def produce(campaign_id: str, number: int, dynamics: Dynamics) -> str:
         campaign = archive.get(Campaign, campaign_id)
         production: ProductionSpec = campaign.spec.production[number]
         committee = _committee(archive, campaign, None)
-        planned = _Plan(
+        plan = RunPlan(
             purpose="production",
+            index=committee.generation or 0,
             phase=production.phase,
             condition=ConditionSpec(
                 ensemble=production.ensemble,
@@ -52,35 +49,20 @@ def produce(campaign_id: str, number: int, dynamics: Dynamics) -> str:
                 pressure_gpa=production.pressure_gpa,
             ),
             steps=production.steps,
-            equilibration_steps=production.equilibration_steps,
             time_step_fs=production.time_step_fs,
             sample_every=production.sample_every,
-            supercell=production.supercell,
             seed=derived_seed(campaign.spec.seed, "produce", number, committee.id),
+            equilibration_steps=production.equilibration_steps,
+            supercell=production.supercell,
         )
-        return _run(archive, campaign, committee.generation or 0, planned, dynamics)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What makes one run different from another."""
-
-    purpose: str
-    phase: str
-    condition: ConditionSpec
-    steps: int
-    equilibration_steps: int
-    time_step_fs: float
-    sample_every: int
-    supercell: tuple[int, int, int]
-    seed: int
+        return run_once(archive, campaign, plan, Driver(campaign.spec.exploration.engine, committee), dynamics)
 
 
 def condition_of(campaign: Campaign, index: int, phase: str, run: int) -> ConditionSpec:
     """Return the condition of a run: phases and generations walk through the list so that it is covered evenly."""
     exploration = campaign.spec.exploration
-    names = [spec.name for spec in campaign.spec.phases]
-    turn = (index - 1) * exploration.runs_per_phase + run + names.index(phase)
+    place = campaign.explored_phases().index(phase)
+    turn = (index - 1) * exploration.runs_per_phase + run + place
     return exploration.conditions[turn % len(exploration.conditions)]
 
 
@@ -89,89 +71,3 @@ def _committee(archive: Archive, campaign: Campaign, up_to: int | None) -> Commi
     if committee is None:
         raise LizrclError(f"campaign {campaign.name} has no committee to run dynamics with")
     return committee
-
-
-def _run(archive: Archive, campaign: Campaign, index: int, plan: _Plan, dynamics: Dynamics) -> str:
-    up_to = index - 1 if plan.purpose == "exploration" else None
-    committee = _committee(archive, campaign, up_to)
-    structure = archive.get(Structure, campaign.phases[plan.phase])
-    identity = _identity(campaign, index, plan, structure, committee)
-    trajectory_id = Trajectory.id_for(**identity)
-    if not archive.exists(Trajectory, trajectory_id):
-        _integrate(archive, structure, committee, plan, dynamics, identity)
-    count_cost(archive, campaign, archive.get(Trajectory, trajectory_id))
-    return trajectory_id
-
-
-def _integrate(
-    archive: Archive,
-    structure: Structure,
-    committee: Committee,
-    plan: _Plan,
-    dynamics: Dynamics,
-    identity: dict[str, Any],
-) -> None:
-    """Run the dynamics and write the trajectory's document."""
-    with work_directory(Trajectory.id_for(**identity)) as directory:
-        request = DynamicsRequest(
-            structure=structure,
-            potentials=committee_files(archive, committee, directory / "committee"),
-            elements=committee.elements,
-            ensemble=plan.condition.ensemble,
-            temperature_k=plan.condition.temperature_k,
-            pressure_gpa=identity["pressure_gpa"],
-            steps=plan.steps,
-            equilibration_steps=plan.equilibration_steps,
-            time_step_fs=plan.time_step_fs,
-            sample_every=plan.sample_every,
-            seed=plan.seed,
-            supercell=plan.supercell,
-            threads=load_settings().threads,
-        )
-        result = dynamics.run(request, directory / "run")
-        copies = plan.supercell[0] * plan.supercell[1] * plan.supercell[2]
-        archive.put(
-            Trajectory(
-                **identity,
-                n_atoms=structure.n_atoms * copies,
-                formula=structure.formula,
-                phase=structure.phase,
-                region=structure.region,
-                n_frames=result.n_frames,
-                thermo=result.thermo,
-                health=result.health,
-                files=tuple(archive.put_file(path) for path in (result.trajectory, *result.files)),
-                wall_s=result.wall_s,
-                core_hours=result.core_hours,
-                parents=(structure.id, committee.id),
-                seeded=result.seeded,
-                provenance=provenance(
-                    identity["engine"],
-                    engine_version=result.version,
-                    executable=result.executable,
-                    inputs_sha256=result.inputs_sha256 or None,
-                ),
-            )
-        )
-
-
-def _identity(
-    campaign: Campaign, index: int, plan: _Plan, structure: Structure, committee: Committee
-) -> dict[str, Any]:
-    return {
-        "purpose": plan.purpose,
-        "structure": structure.id,
-        "committee": committee.id,
-        "supercell": plan.supercell,
-        "ensemble": plan.condition.ensemble,
-        "temperature_k": plan.condition.temperature_k,
-        "pressure_gpa": plan.condition.pressure_gpa if plan.condition.ensemble == "npt" else None,
-        "steps": plan.steps,
-        "equilibration_steps": plan.equilibration_steps,
-        "time_step_fs": plan.time_step_fs,
-        "sample_every": plan.sample_every,
-        "seed": plan.seed,
-        "engine": campaign.spec.exploration.engine,
-        "campaign": campaign.name,
-        "generation": index,
-    }
