@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     work_dir: Path | None = Field(
         default=None, description="scratch for engine runs; the job's own folder where absent"
     )
+    models_dir: Path | None = Field(
+        default=None, description="folder of foundation models and other model files; <data_dir>/models where absent"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -62,6 +65,10 @@ class Settings(BaseSettings):
     def resolved_file_store(self) -> Path:
         """Return the folder of files too large for GridFS."""
         return self.file_store or self.data_dir / "files"
+
+    def resolved_models_dir(self) -> Path:
+        """Return the folder of model files that are not the campaign's own."""
+        return self.models_dir or self.data_dir / "models"
 
     def resolved_nep_command(self) -> str:
         """Return the training command: as set, GPUMD's ``nep`` where it and a GPU are there, else ``lizrcl-nep``."""

@@ -1,13 +1,6 @@
-"""Labels from any ASE calculator that an import path names."""
+"""Labels from any ASE calculator."""
 
-import importlib.util
-import json
-import os
-import sys
 from dataclasses import dataclass, field
-from functools import cache
-from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +8,14 @@ import numpy as np
 
 from lizrcl_flows.documents import Level, Offence, Structure
 from lizrcl_flows.documents.spec import LevelSpec
+from lizrcl_flows.engines.calculators import CalculatorChoice, compute_apart
 from lizrcl_flows.engines.labelling.base import LabelResult
 from lizrcl_flows.engines.labelling.record import read_label, write_label
-from lizrcl_flows.engines.labelling.single_point import OUTCOME_FILE, REQUEST_FILE
-from lizrcl_flows.engines.processes import Finished, replace_text, run_program, sole_use
+from lizrcl_flows.engines.processes import Finished, sole_use
 from lizrcl_flows.engines.serial import Engine
-from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.geometry import describe_contact, shortest_contact
 
-EXTRAS = {"tblite": "lizrcl_flows[xtb]"}
-"""What to install for a module that is missing; for any other the module's own name is given."""
+PROGRAM = "lizrcl_flows.engines.labelling.single_point"
 
 
 @dataclass
@@ -33,10 +24,8 @@ class AseLabeller(Engine):
 
     Parameters
     ----------
-    calculator
-        Import path ``module:Class``.
-    parameters
-        Keyword arguments of the class; JSON values.
+    calculator, file, parameters
+        See `engines.calculators.CalculatorChoice`.
     note
         What the level is good for.
     max_attempts
@@ -61,13 +50,10 @@ class AseLabeller(Engine):
     overlap_factor: float = 0.5
     net_force_tolerance: float = 0.1
 
+    file: str | None = None
+
     def __post_init__(self) -> None:
-        module, colon, name = self.calculator.partition(":")
-        if not (module and colon and name):
-            raise InputError(
-                f"labelling: calculator '{self.calculator}' should be an import path module:Class, "
-                "such as tblite.ase:TBLite"
-            )
+        self._choice()
 
     @classmethod
     def from_spec(cls, spec: LevelSpec) -> "AseLabeller":
@@ -85,17 +71,9 @@ class AseLabeller(Engine):
         Raises
         ------
         InputError
-            If the calculator's module is not installed here.
+            If the calculator's module is not installed here, or its model file is missing.
         """
-        functional = self.parameters.get("method", self.parameters.get("xc"))
-        return Level(
-            engine="ase",
-            code=self.calculator,
-            code_version=self._version(),
-            functional=functional if isinstance(functional, str) else None,
-            parameters=self.parameters,
-            note=self.note,
-        )
+        return self._choice().level(self.note)
 
     def label(self, structure: Structure, directory: Path) -> LabelResult:
         """Compute one label, or find it finished in the directory.
@@ -133,85 +111,44 @@ class AseLabeller(Engine):
             attempts=attempts,
             wall_s=wall_s,
             core_hours=wall_s * self.threads / 3600,
-            executable=f"{self.calculator} {self._version()}".strip(),
+            executable=f"{self._choice().title} {self._choice().version()}",
             files=tuple(path for path in (directory / "stdout.txt", directory / "stderr.txt") if path.stat().st_size),
         )
 
     def _attempt(self, structure: Structure, directory: Path, lock: int) -> tuple[Finished, dict[str, Any]]:
         request = {
-            "calculator": self.calculator,
-            "parameters": self.parameters,
+            "calculator": self._choice().request(),
             "numbers": structure.numbers.tolist(),
             "cell": structure.cell.tolist(),
             "positions": structure.positions.tolist(),
             "pbc": structure.pbc,
         }
-        replace_text(directory / REQUEST_FILE, json.dumps(request))
-        (directory / OUTCOME_FILE).unlink(missing_ok=True)
-        finished = run_program(
-            [sys.executable, "-m", "lizrcl_flows.engines.labelling.single_point"],
-            directory,
-            lock,
-            threads=self.threads,
-            environment={"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
-            time_limit_s=self.time_limit_s,
-        )
-        try:
-            outcome: dict[str, Any] = json.loads((directory / OUTCOME_FILE).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            outcome = {"status": "failed", "reason": f"its process {finished.in_words()}"}
-        if outcome["status"] == "misconfigured":
-            raise InputError(
-                f"labelling: calculator {self.calculator} cannot be made from {self.parameters}: {outcome['reason']}"
-            )
-        return finished, outcome
+        return compute_apart(PROGRAM, request, directory, lock, threads=self.threads, time_limit_s=self.time_limit_s)
 
     def _objection(self, outcome: dict[str, Any], n_atoms: int) -> str:
         """Return why an outcome is no label, in one sentence, or nothing."""
+        title = self._choice().title
         if outcome["status"] == "failed":
-            return f"{self.calculator} failed: {outcome['reason']}"
+            return f"{title} failed: {outcome['reason']}"
         forces = np.array(outcome["forces"])
         if forces.shape != (n_atoms, 3):
-            return f"{self.calculator} gave forces of shape {forces.shape} for {n_atoms} atoms"
+            return f"{title} gave forces of shape {forces.shape} for {n_atoms} atoms"
         stress = outcome["stress"]
         for quantity, values in (("energy", outcome["energy"]), ("forces", forces), ("stress", stress or 0.0)):
             if not np.isfinite(values).all():
-                return f"{self.calculator} gave {quantity} that are not finite numbers"
+                return f"{title} gave {quantity} that are not finite numbers"
         net = np.abs(forces.sum(axis=0)).max()
         if net > self.net_force_tolerance:
             return (
-                f"the forces of {self.calculator} add up to {net:.3g} eV/A, more than {self.net_force_tolerance:g}: "
+                f"the forces of {title} add up to {net:.3g} eV/A, more than {self.net_force_tolerance:g}: "
                 "the calculation is not converged with its grid"
             )
         return ""
 
-    def _version(self) -> str:
-        module = self.calculator.partition(":")[0].partition(".")[0]
-        version = _version_of(module)
-        if version is None:
-            raise InputError(
-                f"labelling: calculator '{self.calculator}' needs the module '{module}', which is not installed: "
-                f"pip install {EXTRAS.get(module, module)}"
-            )
-        return version
+    def _choice(self) -> CalculatorChoice:
+        return CalculatorChoice(self.calculator, self.file, self.parameters)
 
 
 def _refusal(contact: Offence) -> LabelResult:
     reason = f"{describe_contact(contact)}, less than {contact.threshold:.3f} A: atoms overlap, nothing was computed"
     return LabelResult(accepted=False, reason=reason, attempts=0)
-
-
-@cache
-def _version_of(module: str) -> str | None:
-    """Return the version of a module's distribution, the hash of a lone module's source, or none where it is absent."""
-    found = importlib.util.find_spec(module)
-    if found is None:
-        return None
-    for name in (module, *metadata.packages_distributions().get(module, [])):
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    if found.origin is None or not Path(found.origin).is_file():
-        return "unknown"
-    return f"sha256:{sha256(Path(found.origin).read_bytes()).hexdigest()[:16]}"

@@ -1,0 +1,343 @@
+"""One way to name an ASE calculator: for labels, relaxation and dynamics."""
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import file_digest, sha256
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lizrcl_flows.documents import Level
+from lizrcl_flows.documents.labels import Potential
+from lizrcl_flows.engines.calculation import OUTCOME_FILE, REQUEST_FILE
+from lizrcl_flows.engines.processes import Finished, replace_text, run_program
+from lizrcl_flows.engines.serial import Engine
+from lizrcl_flows.errors import InputError
+from lizrcl_flows.settings import load_settings
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A calculator with a short name.
+
+    Attributes
+    ----------
+    path
+        Import path of its class.
+    package
+        What to install.
+    file_argument
+        Keyword argument that takes the model file; none where there is no such file.
+    file_target
+        What is called with a model file, where that is not the class.
+    well_known_file
+        A model file for users who have none; a calculator that names one cannot do without a file.
+    defaults
+        Keyword arguments that are part of the level.
+    quiet
+        Keyword arguments that change no energy: where it computes and what it prints.
+    """
+
+    path: str
+    package: str
+    file_argument: str | None = None
+    file_target: str | None = None
+    well_known_file: str | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    quiet: Mapping[str, Any] = field(default_factory=dict)
+
+
+CALCULATORS: Mapping[str, _Known] = {
+    "nep": _Known(
+        path="lizrcl_flows.nep:NepCalculator",
+        package="lizrcl_flows",
+        file_argument="committee",
+        well_known_file="a nep.txt such as nep89_20250409.txt (NEP89, 89 elements)",
+    ),
+    "mace": _Known(
+        path="mace.calculators:MACECalculator",
+        package="lizrcl_flows[mace]",
+        file_argument="model_paths",
+        well_known_file="mace-mpa-0-medium.model (MACE-MPA-0 medium)",
+        defaults={"default_dtype": "float64"},
+        quiet={"device": "cpu"},
+    ),
+    "chgnet": _Known(
+        path="chgnet.model:CHGNetCalculator",
+        package="lizrcl_flows[chgnet]",
+        file_argument="path",
+        file_target="chgnet.model:CHGNetCalculator.from_file",
+        quiet={"use_device": "cpu"},
+    ),
+    "sevennet": _Known(
+        path="sevenn.calculator:SevenNetCalculator",
+        package="lizrcl_flows[sevennet]",
+        file_argument="model",
+        defaults={"model": "7net-0"},
+        quiet={"device": "cpu"},
+    ),
+    "tblite": _Known(
+        path="tblite.ase:TBLite",
+        package="lizrcl_flows[xtb]",
+        defaults={"method": "GFN1-xTB"},
+        quiet={"verbosity": 0},
+    ),
+}
+"""The calculators that can be named in one word; any other is named by its import path."""
+
+_PLACES = ("device", "use_device")
+"""Arguments that say where it is computed: the same level on every machine."""
+
+_SHIPPED_SEVENNET = ("7net-0", "7net-0_22may2024", "7net-l3i5", "7net-mf-0")
+"""Models in the sevenn package itself; it would download any other."""
+
+
+@dataclass
+class CalculatorChoice(Engine):
+    """An ASE calculator by name, with its model file.
+
+    Parameters
+    ----------
+    calculator
+        One of `CALCULATORS`, or an import path ``module:Class``.
+    file
+        Model file, for those that read one: an absolute path, or one relative to the working directory or to the
+        folder of models (setting ``LIZRCL_MODELS_DIR``).
+    parameters
+        Keyword arguments of the class; JSON values.
+    """
+
+    calculator: str
+    file: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        module, colon, name = self.calculator.partition(":")
+        if self.calculator not in CALCULATORS and not (module and colon and name):
+            raise InputError(
+                f"calculator '{self.calculator}' should be an import path module:Class, such as tblite.ase:TBLite, "
+                f"or one of {', '.join(sorted(CALCULATORS))}"
+            )
+        known = self._known
+        if self.file is not None and (known is None or known.file_argument is None):
+            with_file = [name for name, entry in CALCULATORS.items() if entry.file_argument]
+            raise InputError(
+                f"calculator {self.calculator}: file '{self.file}' goes with {', '.join(sorted(with_file))} only; "
+                "another calculator takes its files among its parameters"
+            )
+        if known is not None:
+            self._check_parameters(known)
+
+    @property
+    def path(self) -> str:
+        """Import path of the class."""
+        return self._known.path if self._known else self.calculator
+
+    @property
+    def title(self) -> str:
+        """What to call it in a sentence: name and file."""
+        return f"{self.calculator} ({Path(self.file).name})" if self.file else self.calculator
+
+    def level(self, note: str = "") -> Level:
+        """Return the level of theory: calculator, version, model file by its content, and every parameter.
+
+        Where the file lies and which device computes are not part of it: the same model is the same level everywhere.
+
+        Parameters
+        ----------
+        note
+            What the level is good for.
+
+        Raises
+        ------
+        InputError
+            If the calculator's package is not installed, or the model file is not found.
+        """
+        version = self.version()
+        parameters = self._level_parameters()
+        functional = parameters.get("method", parameters.get("xc"))
+        model = self.model_file()
+        return Level(
+            engine="ase",
+            code=self.path,
+            code_version=version,
+            functional=functional if isinstance(functional, str) else None,
+            potentials=() if model is None else (Potential(element="*", title=model.name, sha256=_sha256_of(model)),),
+            parameters=parameters,
+            note=note,
+        )
+
+    def version(self) -> str:
+        """Return the version of the calculator's package.
+
+        Raises
+        ------
+        InputError
+            If it is not installed.
+        """
+        module = self.path.partition(":")[0].partition(".")[0]
+        version = _version_of(module)
+        if version is None:
+            package = next((entry.package for entry in CALCULATORS.values() if entry.path == self.path), module)
+            raise InputError(
+                f"calculator '{self.calculator}' needs the module '{module}', which is not installed: "
+                f"pip install {package}"
+            )
+        return version
+
+    def model_file(self) -> Path | None:
+        """Return the model file, or None where the calculator works without one.
+
+        Raises
+        ------
+        InputError
+            If the file is not found, or none is named for a calculator that needs one.
+        """
+        models = load_settings().resolved_models_dir()
+        place = f"the folder of models {models} (setting LIZRCL_MODELS_DIR)"
+        advice = self._known.well_known_file if self._known else None
+        if self.file is None:
+            if advice is None:
+                return None
+            raise InputError(
+                f"calculator {self.calculator} needs a model file: put one, for example {advice}, into {place} and "
+                "give its name as `file`"
+            )
+        for path in (Path(self.file), models / self.file):
+            if path.is_file():
+                return path.resolve()
+        example = f", for example {advice}" if advice else ""
+        raise InputError(
+            f"calculator {self.calculator}: model file '{self.file}' is neither in {Path.cwd()} nor in {place}: "
+            f"put it there, or name another{example}"
+        )
+
+    def request(self) -> dict[str, Any]:
+        """Return what a process needs to make the calculator: see `engines.calculation.make_calculator`."""
+        known, model = self._known, self.model_file()
+        if known is None:
+            return {"title": self.title, "target": self.path, "arguments": dict(self.parameters)}
+        arguments = {**known.quiet, **known.defaults, **self.parameters}
+        target = known.path
+        if model is not None and known.file_argument is not None:
+            arguments[known.file_argument] = str(model)
+            target = known.file_target or target
+        return {"title": self.title, "target": target, "arguments": arguments}
+
+    @property
+    def _known(self) -> _Known | None:
+        return CALCULATORS.get(self.calculator)
+
+    def _level_parameters(self) -> dict[str, Any]:
+        known = self._known
+        if known is None:
+            return self.parameters
+        given = {**known.defaults, **self.parameters}
+        skipped = {*_PLACES, known.file_argument} if self.file is not None else set(_PLACES)
+        return {key: value for key, value in given.items() if key not in skipped}
+
+    def _check_parameters(self, known: _Known) -> None:
+        argument = known.file_argument
+        if argument is None or argument not in self.parameters:
+            return
+        model = self.parameters[argument]
+        if self.calculator == "sevennet" and self.file is None:
+            if model not in _SHIPPED_SEVENNET:
+                raise InputError(
+                    f"calculator sevennet: model '{model}' does not ship with the package and nothing is downloaded; "
+                    f"accepted: {', '.join(_SHIPPED_SEVENNET)}, or a model file as `file`"
+                )
+            return
+        raise InputError(f"calculator {self.calculator}: the model file should be given as `file`, not as '{argument}'")
+
+
+def compute_apart(
+    module: str,
+    request: Mapping[str, Any],
+    directory: Path,
+    lock: int,
+    *,
+    threads: int = 1,
+    time_limit_s: float | None = None,
+) -> tuple[Finished, dict[str, Any]]:
+    """Run one of our programs with an ASE calculator in a process of its own, through files in a directory.
+
+    Parameters
+    ----------
+    module
+        The program, run as ``python -m``.
+    request
+        What it is to do; JSON values, with `CalculatorChoice.request` under ``calculator``.
+    directory
+        Where it runs.
+    lock
+        Of `processes.sole_use`.
+    threads
+        Of the process.
+    time_limit_s
+        Seconds after which it is ended.
+
+    Returns
+    -------
+    finished
+        How the process ended.
+    outcome
+        What it left: ``status`` is ``done``, or ``failed`` with its ``reason`` in one sentence.
+
+    Raises
+    ------
+    InputError
+        If the calculator cannot be made: every calculation would fail alike.
+    """
+    replace_text(directory / REQUEST_FILE, json.dumps(request))
+    (directory / OUTCOME_FILE).unlink(missing_ok=True)
+    finished = run_program(
+        [sys.executable, "-m", module],
+        directory,
+        lock,
+        threads=threads,
+        environment={"PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)},
+        time_limit_s=time_limit_s,
+    )
+    try:
+        outcome: dict[str, Any] = json.loads((directory / OUTCOME_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        outcome = {"status": "failed", "reason": f"its process {finished.in_words()}"}
+    if outcome["status"] == "misconfigured":
+        calculator = request["calculator"]
+        raise InputError(
+            f"calculator {calculator['title']} cannot be made from {calculator['arguments']}: {outcome['reason']}"
+        )
+    return finished, outcome
+
+
+def _sha256_of(path: Path) -> str:
+    status = path.stat()
+    return _sha256_of_version(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _sha256_of_version(path: Path, mtime_ns: int, n_bytes: int) -> str:  # noqa: ARG001 - they tell versions apart
+    with path.open("rb") as handle:
+        return file_digest(handle, "sha256").hexdigest()
+
+
+@cache
+def _version_of(module: str) -> str | None:
+    """Return the version of a module's distribution, the hash of a lone module's source, or none where it is absent."""
+    found = importlib.util.find_spec(module)
+    if found is None:
+        return None
+    for name in (module, *metadata.packages_distributions().get(module, [])):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    if found.origin is None or not Path(found.origin).is_file():
+        return "unknown"
+    return f"sha256:{sha256(Path(found.origin).read_bytes()).hexdigest()[:16]}"
