@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 OVERLAP_FACTOR = 0.5
 """Atoms of an input file closer than this share of the sum of their covalent radii are taken for a mistake."""
 
+WHOLE_OCCUPANCY = 1e-3
+"""Occupancies of a site that add up to 1 within this are those of a full site."""
+
 _FORMATS = {".cif": "cif", ".poscar": "vasp", ".vasp": "vasp", ".extxyz": "extxyz", ".xyz": "extxyz"}
 _READABLE = "a CIF (.cif), POSCAR (POSCAR*, CONTCAR*, .poscar, .vasp) or extended XYZ (.xyz, .extxyz) file"
-_WHOLE_OCCUPANCY = 1e-3
 
 
 class FrameLike(Protocol):
@@ -51,12 +53,20 @@ class FrameLike(Protocol):
 
 
 def bundled_names() -> list[str]:
-    """Return the names of the bundled crystals, sorted."""
-    return sorted(bundled_sources())
+    """Return the names of the bundled crystals whose sites are all full, sorted."""
+    return sorted(name for name, source in bundled_sources().items() if not source.get("partially_occupied"))
+
+
+def bundled_partial_names() -> list[str]:
+    """Return the names of the bundled crystals with partially occupied sites, sorted."""
+    return sorted(name for name, source in bundled_sources().items() if source.get("partially_occupied"))
 
 
 def bundled_sources() -> dict[str, dict[str, Any]]:
-    """Return what is known of each bundled crystal: space group, source, confidence, bond lengths (A), density."""
+    """Return what is known of each bundled crystal: space group, source, confidence, bond lengths (A), density.
+
+    Crystals with partially occupied sites have ``partially_occupied: true``, and the numbers of the average crystal.
+    """
     text = (files("lizrcl_flows.science") / "data" / "structures" / "sources.json").read_text(encoding="utf-8")
     sources: dict[str, dict[str, Any]] = json.loads(text)
     return sources
@@ -83,7 +93,7 @@ def load_structure(name_or_path: str | Path, *, phase: str | None = None, region
     name = str(name_or_path)
     if name in bundled_sources():
         with as_file(files("lizrcl_flows.science") / "data" / "structures" / f"{name}.cif") as path:
-            atoms = _read(path, "cif")
+            atoms = _read(path, "cif", name)
         return structure_from_atoms(atoms, origin=Origin(kind="bundled", source=name), phase=phase, region=region)
     path = Path(name)
     if not path.is_file():
@@ -258,7 +268,7 @@ def _format_of(path: Path) -> str:
         ) from None
 
 
-def _read(path: Path, file_format: str) -> "Atoms":
+def _read(path: Path, file_format: str, name: str = "") -> "Atoms":
     from ase.io import read
 
     try:
@@ -271,17 +281,22 @@ def _read(path: Path, file_format: str) -> "Atoms":
     if len(found) != 1:
         raise InputError(f"{path}: holds {len(found)} structures, one is expected")
     atoms = found[0]
-    _refuse_partial_occupancies(atoms, path)
+    _refuse_partial_occupancies(atoms, name or str(path))
     return atoms
 
 
-def _refuse_partial_occupancies(atoms: "Atoms", path: Path) -> None:
+def _refuse_partial_occupancies(atoms: "Atoms", name: str) -> None:
     for site, occupancy in atoms.info.get("occupancy", {}).items():
-        if len(occupancy) > 1 or abs(sum(occupancy.values()) - 1) > _WHOLE_OCCUPANCY:
-            shares = ", ".join(f"{symbol} {share:g}" for symbol, share in occupancy.items())
+        total = sum(occupancy.values())
+        shares = ", ".join(f"{symbol} {share:g}" for symbol, share in occupancy.items())
+        if total > 1 + WHOLE_OCCUPANCY:
             raise InputError(
-                f"{path}: site {site} is partially occupied ({shares}); an ordered structure is expected, "
-                "with every site held by one atom"
+                f"{name}: site {site} ({shares}): the occupancies add up to {total:g}, at most 1 is accepted"
+            )
+        if len(occupancy) > 1 or total < 1 - WHOLE_OCCUPANCY:
+            raise InputError(
+                f"{name}: site {site} is partially occupied ({shares}); every site must be held by one atom here: give "
+                f"the phase an `ordering` section, or write ordered cells with `lizrcl structure order {name}`"
             )
 
 
