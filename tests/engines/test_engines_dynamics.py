@@ -1,5 +1,6 @@
 """What every dynamics engine promises, with lizrcl-gpumd, and how GPUMD's own program is spoken to."""
 
+import os
 import pickle
 import stat
 import subprocess
@@ -10,8 +11,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from lizrcl_flows.documents.spec import ConditionSpec, ExplorationSpec
-from lizrcl_flows.engines.dynamics import ENGINES, make_dynamics
+from lizrcl_flows.documents.spec import ConditionSpec, ExplorationSpec, FoundationSpec
+from lizrcl_flows.engines.dynamics import ENGINES, make_dynamics, make_sampler
+from lizrcl_flows.engines.dynamics.ase import AseDynamics
 from lizrcl_flows.engines.dynamics.base import DynamicsRequest
 from lizrcl_flows.engines.dynamics.gpumd import GpumdDynamics
 from lizrcl_flows.errors import EngineError, InputError
@@ -147,6 +149,154 @@ class TestGpumdOnThisMachine(DynamicsContract):
         assert result.executable.endswith("lizrcl-gpumd --seed 5 --threads 1")
 
 
+TOY = "toy_calculator:ToyIonic"
+
+
+class AseContract(DynamicsContract):
+    """What every calculator must do for the ASE engine."""
+
+    def test_equal_requests_give_equal_bits(self, engine, crystal, potential, tmp_path):
+        runs = [
+            engine.run(request_of(crystal, potential, ensemble="npt", pressure_gpa=0.0, seed=seed), tmp_path / name)
+            for seed, name in ((1, "a"), (1, "b"), (2, "c"))
+        ]
+        texts = [run.trajectory.read_bytes() for run in runs]
+        assert texts[0] == texts[1] != texts[2]
+        assert all(run.seeded for run in runs)
+
+    def test_frames_hold_nothing_that_passes_for_a_label(self, engine, crystal, potential, tmp_path):
+        import ase.io
+
+        result = engine.run(request_of(crystal, potential, ensemble="npt", pressure_gpa=0.0), tmp_path / "run")
+        for frame in read_dump_xyz(result.trajectory):
+            told = frame.prediction
+            assert told.energy is told.forces is told.virial is told.pressure is told.atom_energies is None
+        atoms = ase.io.read(result.trajectory, format="extxyz", index=-1)
+        assert atoms.calc is None
+        assert set(atoms.arrays) == {"numbers", "positions", "unwrapped_position"}
+        assert set(atoms.info) == {"Time"}
+
+
+class TestAseWithAnalyticCalculator(AseContract):
+    @pytest.fixture
+    def engine(self):
+        return AseDynamics(TOY)
+
+    def test_a_request_needs_no_potential(self, engine, crystal, tmp_path):
+        result = engine.run(request_of(crystal, None, potentials=()), tmp_path / "run")
+        assert result.health.status == "ok"
+        assert result.n_frames == 4
+
+    def test_level_names_the_calculator(self, engine):
+        assert engine.level().code == TOY
+
+    def test_a_killed_worker_leaves_no_trace_in_the_result(self, crystal, tmp_path):
+        engine = AseDynamics(TOY, parameters={"delay_s": 0.01})
+        request = request_of(crystal, None, potentials=(), steps=60, sample_every=5)
+        undisturbed = engine.run(request, tmp_path / "undisturbed")
+        (tmp_path / "task").write_bytes(pickle.dumps((engine, request, tmp_path / "killed")))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+        worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path / "task")], env=environment)
+        dump = tmp_path / "killed" / "ase" / "dump.xyz"
+        deadline = time.monotonic() + 30
+        while not (dump.exists() and dump.stat().st_size):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        worker.kill()
+        worker.wait()
+        result = engine.run(request, tmp_path / "killed")
+        assert result.trajectory.read_bytes() == undisturbed.trajectory.read_bytes()
+        assert result.thermo == undisturbed.thermo
+
+    @pytest.mark.parametrize(
+        ("parameters", "changes", "words"),
+        [
+            ({"misbehave": "raise"}, {}, "toy_calculator:ToyIonic failed: RuntimeError: ToyIonic was told to raise"),
+            ({"misbehave": "nan"}, {}, "gave an energy or forces that are not finite numbers"),
+            ({"misbehave": "crash"}, {}, r"its process was ended by signal 9 \(SIGKILL\)"),
+            (
+                {"misbehave": "no_stress"},
+                {"ensemble": "npt", "pressure_gpa": 0.0},
+                "gives no stress, which the ensemble",
+            ),
+        ],
+    )
+    def test_a_run_that_cannot_begin_is_an_error(self, parameters, changes, words, crystal, tmp_path):
+        engine = AseDynamics(TOY, parameters=parameters)
+        with pytest.raises(
+            EngineError, match=rf"structure str_\w+: no dynamics with toy_calculator:ToyIonic: .*{words}"
+        ):
+            engine.run(request_of(crystal, None, potentials=(), **changes), tmp_path / "run")
+
+    def test_a_calculator_that_cannot_be_made_is_the_users_mistake(self, crystal, tmp_path):
+        engine = AseDynamics("toy_calculator:NoSuchClass")
+        with pytest.raises(InputError, match=r"NoSuchClass cannot be made from {}: AttributeError: .*NoSuchClass"):
+            engine.run(request_of(crystal, None), tmp_path / "run")
+
+    def test_a_calculator_that_fails_on_the_way_ends_the_run_there(self, crystal, tmp_path):
+        engine = AseDynamics(TOY, parameters={"misbehave": "raise", "below_a": 2.0})
+        request = request_of(crystal, None, temperature_k=3000.0, steps=1000, sample_every=1)
+        result = engine.run(request, tmp_path / "run")
+        assert result.health.status == "blown_up"
+        assert "ToyIonic failed: RuntimeError: ToyIonic was told to raise" in result.health.reason
+        assert result.n_frames == result.health.last_step - 1
+
+    def test_a_calculator_without_stress_has_no_pressure(self, crystal, tmp_path):
+        result = AseDynamics(TOY, parameters={"misbehave": "no_stress"}).run(
+            request_of(crystal, None), tmp_path / "run"
+        )
+        assert result.health.status == "ok"
+        assert result.thermo.pressure_gpa is None
+        assert result.thermo.temperature_k > 0
+
+    def test_a_crash_on_the_way_is_for_another_try(self, crystal, tmp_path):
+        engine = AseDynamics(TOY, parameters={"misbehave": "crash", "below_a": 2.2})
+        with pytest.raises(EngineError, match=r"was ended by signal 9 .SIGKILL. before its end"):
+            engine.run(request_of(crystal, None, temperature_k=3000.0, steps=1000), tmp_path / "run")
+
+
+class TestAseWithNep(AseContract):
+    @pytest.fixture
+    def engine(self, potential):
+        return AseDynamics("nep", str(potential))
+
+    @pytest.mark.parametrize(("ensemble", "pressure_gpa"), [("nve", None), ("nvt", None), ("npt", 0.5)])
+    def test_it_walks_the_path_of_lizrcl_gpumd(self, engine, crystal, potential, ensemble, pressure_gpa, tmp_path):
+        """Thermostat and barostat of lizrcl-gpumd are tested against exact distributions; this ties ours to them."""
+        request = request_of(crystal, potential, ensemble=ensemble, pressure_gpa=pressure_gpa, supercell=(1, 1, 2))
+        ours = engine.run(request, tmp_path / "ase")
+        theirs = GpumdDynamics(command="lizrcl-gpumd").run(request, tmp_path / "gpumd")
+        for one, other in zip(read_dump_xyz(ours.trajectory), read_dump_xyz(theirs.trajectory), strict=True):
+            assert one.species == other.species
+            assert one.time_fs == other.time_fs
+            assert one.cell == pytest.approx(other.cell, abs=1e-6)
+            assert one.unwrapped_positions == pytest.approx(other.unwrapped_positions, abs=1e-6)
+        assert ours.thermo.pressure_gpa == pytest.approx(theirs.thermo.pressure_gpa, abs=1e-6)
+
+    def test_without_a_file_the_request_names_the_potential(self, engine, crystal, potential, tmp_path):
+        named = AseDynamics().run(request_of(crystal, potential), tmp_path / "named")
+        assert (
+            named.trajectory.read_bytes()
+            == engine.run(request_of(crystal, potential), tmp_path / "f").trajectory.read_bytes()
+        )
+        with pytest.raises(InputError, match="calculator nep needs a model file"):
+            AseDynamics().run(request_of(crystal, None, potentials=()), tmp_path / "none")
+
+    def test_an_unknown_element_is_a_sentence(self, engine, crystal, tmp_path):
+        structure = crystal.revised(numbers=[8, *crystal.numbers[1:]])
+        request = request_of(structure, None, elements=("Li", "Zr", "Cl", "O"))
+        with pytest.raises(EngineError, match=r"no dynamics with nep \(nep.txt\): it knows Li, Cl, Zr, not O"):
+            engine.run(request, tmp_path / "run")
+
+
+def test_sampler_is_the_foundation_model_of_the_campaign_file():
+    spec = FoundationSpec(calculator="mace", file="x.model", parameters={"default_dtype": "float32"})
+    sampler = make_sampler(spec, barostat_steps=500.0)
+    assert sampler == AseDynamics("mace", "x.model", {"default_dtype": "float32"}, barostat_steps=500.0)
+    exploration = ExplorationSpec(conditions=(ConditionSpec(ensemble="nvt", temperature_k=300),))
+    assert make_dynamics(exploration.model_copy(update={"engine": "ase"})) == AseDynamics()
+
+
 STAND_IN = '''#!{python}
 """Stands in for GPUMD's gpumd, which needs a GPU: its banner, its dialects, its files, its ways to fail."""
 import os, signal, sys
@@ -205,8 +355,8 @@ def test_factory_builds_and_refuses():
     spec = ExplorationSpec(conditions=(ConditionSpec(ensemble="nvt", temperature_k=300),))
     assert make_dynamics(spec, "srun gpumd") == GpumdDynamics(command="srun gpumd")
     assert make_dynamics(spec) == GpumdDynamics()
-    assert set(ENGINES) == {"gpumd"}
-    with pytest.raises(InputError, match="exploration: there is no engine 'lammps', accepted: gpumd"):
+    assert set(ENGINES) == {"ase", "gpumd"}
+    with pytest.raises(InputError, match="exploration: there is no engine 'lammps', accepted: ase, gpumd"):
         make_dynamics(spec.model_copy(update={"engine": "lammps"}))
 
 

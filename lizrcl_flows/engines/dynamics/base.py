@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from lizrcl_flows.documents import Health, Structure, ThermoSummary
+from lizrcl_flows.documents import Health, Level, Structure, ThermoSummary
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class DynamicsRequest:
     Attributes
     ----------
     potentials
-        nep.txt files of the committee, the driving member first.
+        nep.txt files of the committee, the driving member first; none for an engine that brings its own potential.
     pressure_gpa
         Pressure (GPa) of an NPT run; none otherwise.
     steps, equilibration_steps
@@ -79,4 +79,12 @@ class Dynamics(Protocol):
         EngineError
             If the program cannot run at all (missing, refused its input).
         """
+        ...
+
+
+class LevelledDynamics(Dynamics, Protocol):
+    """Dynamics that bring their own potential, a foundation model say; a request then has no `potentials`."""
+
+    def level(self) -> Level:
+        """Return the level of theory of the forces; equal settings give the equal id."""
         ...

@@ -6,46 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from lizrcl_flows.documents import Health, ThermoSummary
 from lizrcl_flows.documents.spec import ExplorationSpec
 from lizrcl_flows.engines.dynamics.base import DynamicsRequest, DynamicsResult
+from lizrcl_flows.engines.dynamics.gpumd_files import TRAJECTORY_FILE, model_of, result_of, run_in_of
 from lizrcl_flows.engines.dynamics.gpumd_health import count_frames, judge
 from lizrcl_flows.engines.finished import finished_facts, inputs_sha256, mark_finished, write_inputs
 from lizrcl_flows.engines.processes import find_program, is_ours, last_words, run_program, sole_use, version_in
 from lizrcl_flows.engines.serial import Engine
-from lizrcl_flows.errors import EngineError, InputError
-from lizrcl_flows.gpumd import (
-    Command,
-    CorrectVelocity,
-    DumpFrames,
-    DumpThermo,
-    Ensemble,
-    ModelXyz,
-    NptScr,
-    Nve,
-    NvtBdp,
-    Potential,
-    Release,
-    Run,
-    RunIn,
-    TimeStep,
-    Velocity,
-    read_thermo,
-    render_run_in,
-)
+from lizrcl_flows.errors import EngineError
+from lizrcl_flows.gpumd import Release, render_run_in
 from lizrcl_flows.gpumd.model_xyz import render_model_xyz
 from lizrcl_flows.gpumd.release import NEWEST
-from lizrcl_flows.science.thermo import summarise
 from lizrcl_flows.settings import load_settings
 
 log = logging.getLogger(__name__)
 
 OUR_PROGRAM = "lizrcl-gpumd"
 RUN_FOLDER = "gpumd"
-TRAJECTORY_FILE = "dump.xyz"
-_KEPT_FILES = ("thermo.out", "run.in", "model.xyz", "health.json", "stdout.txt")
 
 
 @dataclass
@@ -99,42 +76,12 @@ class GpumdDynamics(Engine):
             facts = next(filter(None, (finished_facts(directory, inputs_sha256(inputs)) for inputs in wanted)), None)
             if facts is None:
                 facts = _run_afresh(argv, request, directory, wanted, lock)
-        return _result(directory, request, facts, seeded=ours or request.ensemble == "nve")
-
-    def run_in(self, request: DynamicsRequest) -> RunIn:
-        """Return the commands of a run: equilibration without output, then sampling."""
-        commands: list[Command] = [
-            Potential("nep.txt"),
-            Velocity(request.temperature_k, request.seed),
-            TimeStep(request.time_step_fs),
-        ]
-        ensemble = self._ensemble(request)
-        correction = [CorrectVelocity(self.correct_velocity_every)] if self.correct_velocity_every else []
-        if request.equilibration_steps:
-            commands += [ensemble, *correction, Run(request.equilibration_steps)]
-        commands += [
-            ensemble,
-            *correction,
-            DumpThermo(thermo_interval(request)),
-            DumpFrames(request.sample_every, TRAJECTORY_FILE, ("unwrapped_position",)),
-            Run(request.steps),
-        ]
-        return RunIn(tuple(commands))
-
-    def _ensemble(self, request: DynamicsRequest) -> Ensemble:
-        if request.ensemble == "nve":
-            return Nve()
-        thermostat = NvtBdp(request.temperature_k, request.temperature_k, self.thermostat_steps)
-        if request.ensemble == "nvt":
-            return thermostat
-        return NptScr.hydrostatic(
-            request.structure.cell, request.pressure_gpa or 0.0, self.elastic_gpa, thermostat, self.barostat_steps
-        )
+        return result_of(directory / RUN_FOLDER, request, facts, seeded=ours or request.ensemble == "nve")
 
     def _inputs(self, request: DynamicsRequest, release: Release) -> dict[str, bytes]:
         return {
-            "model.xyz": render_model_xyz(_model(request)).encode(),
-            "run.in": render_run_in(self.run_in(request), release).encode(),
+            "model.xyz": render_model_xyz(model_of(request)).encode(),
+            "run.in": render_run_in(run_in_of(request, self, "nep.txt"), release).encode(),
             "nep.txt": Path(request.potentials[0]).read_bytes(),
         }
 
@@ -151,25 +98,6 @@ class GpumdDynamics(Engine):
         if release is None:
             raise EngineError(f"{argv[0]} printed no version: {last_words(probe)}")
         return [release, NEWEST] if (release.major, release.minor) == (NEWEST.major, NEWEST.minor) else [release]
-
-
-def thermo_interval(request: DynamicsRequest) -> int:
-    """Return the steps between rows of thermo.out: at least some hundred rows, never rarer than frames."""
-    return max(1, min(request.sample_every, request.steps // 200))
-
-
-def _model(request: DynamicsRequest) -> ModelXyz:
-    from ase.data import chemical_symbols
-
-    structure = request.structure
-    species = tuple(chemical_symbols[number] for number in structure.numbers)
-    unknown = sorted(set(species) - set(request.elements))
-    if unknown:
-        raise InputError(
-            f"structure {structure.id} holds {', '.join(unknown)}, the potential knows {', '.join(request.elements)}"
-        )
-    model = ModelXyz(species, structure.cell, structure.positions, np.array(structure.pbc))
-    return model.replicated(request.supercell)
 
 
 def _run_afresh(
@@ -209,24 +137,3 @@ def _run_once(
     digest = inputs_sha256(inputs)
     mark_finished(directory, digest, inputs_sha256=digest, **facts)
     return {"inputs_sha256": digest, **facts}
-
-
-def _result(directory: Path, request: DynamicsRequest, facts: dict[str, Any], *, seeded: bool) -> DynamicsResult:
-    work = directory / RUN_FOLDER
-    thermo = work / "thermo.out"
-    copies = request.supercell[0] * request.supercell[1] * request.supercell[2]
-    return DynamicsResult(
-        trajectory=work / TRAJECTORY_FILE,
-        n_frames=facts["n_frames"],
-        thermo=summarise(read_thermo(thermo), request.structure.n_atoms * copies)
-        if thermo.exists()
-        else ThermoSummary(),
-        health=Health.from_dict(facts["health"]),
-        version=facts["version"],
-        executable=facts["executable"],
-        wall_s=facts["wall_s"],
-        core_hours=facts["wall_s"] * request.threads / 3600,
-        files=tuple(path for path in (work / name for name in _KEPT_FILES) if path.exists()),
-        inputs_sha256=facts["inputs_sha256"],
-        seeded=seeded,
-    )

@@ -1,0 +1,156 @@
+"""A run in GPUMD's files: the input that asks for it, and what the output says of it."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lizrcl_flows.documents import Health, ThermoSummary
+from lizrcl_flows.engines.dynamics.base import DynamicsRequest, DynamicsResult
+from lizrcl_flows.errors import InputError
+from lizrcl_flows.gpumd import (
+    Command,
+    CorrectVelocity,
+    DumpFrames,
+    DumpThermo,
+    Ensemble,
+    ModelXyz,
+    NptScr,
+    Nve,
+    NvtBdp,
+    Potential,
+    Run,
+    RunIn,
+    TimeStep,
+    Velocity,
+    read_thermo,
+)
+from lizrcl_flows.science.thermo import summarise
+
+TRAJECTORY_FILE = "dump.xyz"
+_KEPT_FILES = ("thermo.out", "run.in", "model.xyz", "health.json", "stdout.txt")
+
+
+class Integration(Protocol):
+    """How the engines of this family integrate, whatever gives the forces.
+
+    Attributes
+    ----------
+    thermostat_steps, barostat_steps
+        Relaxation times of temperature and cell, in time steps.
+    elastic_gpa
+        Rough elastic constant (GPa) for each component of the cell: it scales how fast the cell moves, not where to.
+    correct_velocity_every
+        Steps between removals of linear and angular momentum; 0 leaves them alone.
+    """
+
+    thermostat_steps: float
+    barostat_steps: float
+    elastic_gpa: float
+    correct_velocity_every: int
+
+
+def run_in_of(request: DynamicsRequest, integration: Integration, potential: str) -> RunIn:
+    """Return the commands of a run: equilibration without output, then sampling.
+
+    Parameters
+    ----------
+    request
+        The run.
+    integration
+        Thermostat, barostat and corrections.
+    potential
+        What the ``potential`` line says.
+    """
+    commands: list[Command] = [
+        Potential(potential),
+        Velocity(request.temperature_k, request.seed),
+        TimeStep(request.time_step_fs),
+    ]
+    ensemble = _ensemble(request, integration)
+    interval = integration.correct_velocity_every
+    correction = [CorrectVelocity(interval)] if interval else []
+    if request.equilibration_steps:
+        commands += [ensemble, *correction, Run(request.equilibration_steps)]
+    commands += [
+        ensemble,
+        *correction,
+        DumpThermo(thermo_interval(request)),
+        DumpFrames(request.sample_every, TRAJECTORY_FILE, ("unwrapped_position",)),
+        Run(request.steps),
+    ]
+    return RunIn(tuple(commands))
+
+
+def _ensemble(request: DynamicsRequest, integration: Integration) -> Ensemble:
+    if request.ensemble == "nve":
+        return Nve()
+    thermostat = NvtBdp(request.temperature_k, request.temperature_k, integration.thermostat_steps)
+    if request.ensemble == "nvt":
+        return thermostat
+    return NptScr.hydrostatic(
+        request.structure.cell,
+        request.pressure_gpa or 0.0,
+        integration.elastic_gpa,
+        thermostat,
+        integration.barostat_steps,
+    )
+
+
+def thermo_interval(request: DynamicsRequest) -> int:
+    """Return the steps between rows of thermo.out: at least some hundred rows, never rarer than frames."""
+    return max(1, min(request.sample_every, request.steps // 200))
+
+
+def model_of(request: DynamicsRequest) -> ModelXyz:
+    """Return the structure of a run, repeated as asked.
+
+    Raises
+    ------
+    InputError
+        If it has an element that is not among those of the request.
+    """
+    from ase.data import chemical_symbols
+
+    structure = request.structure
+    species = tuple(chemical_symbols[number] for number in structure.numbers)
+    unknown = sorted(set(species) - set(request.elements))
+    if unknown:
+        raise InputError(
+            f"structure {structure.id} holds {', '.join(unknown)}, the potential knows {', '.join(request.elements)}"
+        )
+    model = ModelXyz(species, structure.cell, structure.positions, np.array(structure.pbc))
+    return model.replicated(request.supercell)
+
+
+def result_of(work: Path, request: DynamicsRequest, facts: dict[str, Any], *, seeded: bool) -> DynamicsResult:
+    """Return what a finished run left in a directory.
+
+    Parameters
+    ----------
+    work
+        Where it ran.
+    request
+        What was asked for.
+    facts
+        What was remembered: ``n_frames``, ``health``, ``version``, ``executable``, ``wall_s``, ``inputs_sha256``.
+    seeded
+        Whether all random numbers followed from the seed.
+    """
+    thermo = work / "thermo.out"
+    copies = request.supercell[0] * request.supercell[1] * request.supercell[2]
+    return DynamicsResult(
+        trajectory=work / TRAJECTORY_FILE,
+        n_frames=facts["n_frames"],
+        thermo=summarise(read_thermo(thermo), request.structure.n_atoms * copies)
+        if thermo.exists()
+        else ThermoSummary(),
+        health=Health.from_dict(facts["health"]),
+        version=facts["version"],
+        executable=facts["executable"],
+        wall_s=facts["wall_s"],
+        core_hours=facts["wall_s"] * request.threads / 3600,
+        files=tuple(path for path in (work / name for name in _KEPT_FILES) if path.exists()),
+        inputs_sha256=facts["inputs_sha256"],
+        seeded=seeded,
+    )
