@@ -27,6 +27,7 @@ COMMANDS = {
     "db": LazyCommand(f"{_HERE}.database:db", "start, stop, status, init, check the database", _START),
     "system": LazyCommand(f"{_HERE}.systems:system", "material systems: list, show, check a file", _WORK),
     "campaign": LazyCommand(f"{_HERE}.campaigns:campaign", "new, start, run, advance, status, ... of campaigns", _WORK),
+    "interface": LazyCommand(f"{_HERE}.interfaces:interface", "search matching planes, build interface cells", _WORK),
     "generation": LazyCommand(f"{_HERE}.generations:generation", "list and show the turns of the loop", _WORK),
     "launchpad": LazyCommand(f"{_HERE}.launchpad:launchpad", "write the workflow files for `lpad add`", _WORK),
     "structure": _noun("structure", "atoms and cells"),

@@ -272,7 +272,7 @@ def coincidence_of(
         area_a2=sizes[1] * abs(float(np.linalg.det(substrate))),
         film_area_a2=sizes[0] * abs(float(np.linalg.det(film))),
         mismatch=principal_strains(original, strained),
-        rotation_deg=math.degrees(math.atan2(xy - yx, xx + yy)),
+        rotation_deg=round(math.degrees(math.atan2(xy - yx, xx + yy)), 6),
         multiplicity=multiplicity,
     )
 

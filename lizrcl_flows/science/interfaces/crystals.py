@@ -137,7 +137,7 @@ class Crystal:
 
     @cached_property
     def _handedness(self) -> Array:
-        return np.rint(np.linalg.det(self.rotations)).astype(np.int64)
+        return np.asarray(np.rint(np.linalg.det(self.rotations)).astype(np.int64))
 
 
 def crystal_of(structure: Structure, symprec: float = SYMMETRY_TOLERANCE_A) -> Crystal:

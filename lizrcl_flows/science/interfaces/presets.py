@@ -1,7 +1,7 @@
 """The four production cells of the study, each given by planes, common cell and layers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from lizrcl_flows.documents import Origin, Structure
 from lizrcl_flows.errors import InputError, NotFoundError
 from lizrcl_flows.science.interfaces.build import BuildOptions, build_interface
 from lizrcl_flows.science.interfaces.candidates import usable_terminations
-from lizrcl_flows.science.interfaces.coincidence import Coincidence, Matrix, coincidence_of
+from lizrcl_flows.science.interfaces.coincidence import Matrix
 from lizrcl_flows.science.interfaces.crystals import Hkl, crystal_of
 from lizrcl_flows.science.interfaces.oriented import orient
-from lizrcl_flows.science.interfaces.search import InterfaceMatch
+from lizrcl_flows.science.interfaces.search import InterfaceMatch, given_match
 from lizrcl_flows.science.structures import load_structure
 
 Lengths = tuple[float, float, float]
@@ -143,8 +143,8 @@ def study_match(name: str) -> InterfaceMatch:
         bulk = crystal_of(structure)
         sides.append(orient(bulk, bulk.plane(hkl)))
     film, substrate = sides
-    found: Coincidence = coincidence_of((film.basis, substrate.basis), cell.film_matrix, cell.substrate_matrix)
-    return InterfaceMatch(film, substrate, found, cell.layers)
+    match = given_match(film, substrate, (cell.film_matrix, cell.substrate_matrix))
+    return replace(match, layers=cell.layers)
 
 
 def study_options(name: str, gap_a: float = 2.3) -> BuildOptions:

@@ -1,4 +1,4 @@
-"""Which planes of two crystals fit each other: the search over planes, its limits, and the closest match where none fits."""
+"""Which planes of two crystals fit each other: the search, its limits, and the closest match where none fits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +13,8 @@ from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.interfaces.coincidence import (
     LARGEST_STRAIN,
     Coincidence,
+    Matrix,
+    coincidence_of,
     find_coincidences,
     von_mises_strain,
 )
@@ -91,7 +93,10 @@ class InterfaceMatch:
         return " / ".join(f"{side.crystal.name} {index_text(side.plane.conventional)}" for side in sides)
 
     def facts(self) -> dict[str, object]:
-        """Return what is worth storing, as plain values; matrices are in the in-plane vectors, these in primitive ones."""
+        """Return what is worth storing, as plain values.
+
+        Matrices are in the surface vectors, surface vectors in the primitive cell.
+        """
         found = self.coincidence
         return {
             **_side_facts("film", self.film),
@@ -174,6 +179,29 @@ def match_planes(film: OrientedCrystal, substrate: OrientedCrystal, limits: Inte
     )
     matches = [InterfaceMatch(film, substrate, coincidence, layers) for coincidence in found]
     return [match for match in matches if limits.max_atoms is None or match.n_atoms <= limits.max_atoms]
+
+
+def given_match(
+    film: OrientedCrystal, substrate: OrientedCrystal, matrices: tuple[Matrix, Matrix], slab_a: float = 8.0
+) -> InterfaceMatch:
+    """Return the match that two matrices make, without a search.
+
+    Parameters
+    ----------
+    film, substrate
+        The crystals with their normals up.
+    matrices
+        The common cell in the in-plane vectors of film and substrate.
+    slab_a
+        Thickness that each slab reaches at least (A).
+
+    Raises
+    ------
+    InputError
+        If a determinant is not positive.
+    """
+    found = coincidence_of((film.basis, substrate.basis), *matrices)
+    return InterfaceMatch(film, substrate, found, (_layers(film, slab_a), _layers(substrate, slab_a)))
 
 
 def smallest_of_each_strain(matches: Sequence[InterfaceMatch]) -> list[InterfaceMatch]:

@@ -92,7 +92,7 @@ class Termination:
         return self.bottom.broken_valence_per_a2 + self.top.broken_valence_per_a2
 
     def span(self, layers: int) -> tuple[float, float]:
-        """Return the heights (in spacings) of the lower and upper end of a slab of so many layers, the last one begun."""
+        """Return the heights (in spacings) of the ends of a slab of so many layers, the last one at least begun."""
         lower = self.bottom.height
         rest = (self.top.height - lower) % 1.0
         return lower, lower + (layers if self.top == self.bottom else layers - 1 + rest)
@@ -205,7 +205,7 @@ def find_terminations(oriented: OrientedCrystal, charges: Mapping[str, float] | 
 
 
 def cut_images(oriented: OrientedCrystal, heights: Array) -> Array:
-    """Return the heights that each operation of the surface makes of some cuts, from 0 to below 1: (n_operations, n)."""
+    """Return the heights that each operation of the surface makes of some cuts, modulo 1: (n_operations, n)."""
     operations = oriented.operations
     moved = operations.sides[:, None] * heights[None] + operations.lifts[:, None]
     return np.asarray((moved + 1e-6) % 1.0 - 1e-6)
