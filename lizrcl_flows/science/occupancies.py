@@ -212,7 +212,10 @@ def _images(path: Path, block: Any) -> Iterator[Row]:
     for i, (symbol, label) in enumerate(zip(symbols, labels, strict=True)):
         if symbol not in atomic_numbers:
             raise InputError(f"{path}: site {label}: '{symbol}' is no element")
-        position = [_number(path, label, f"coordinate {axis}", values[i]) for axis, values in zip("xyz", coordinates, strict=True)]
+        position = [
+            _number(path, label, f"coordinate {axis}", values[i])
+            for axis, values in zip("xyz", coordinates, strict=True)
+        ]
         occupancy = 1.0 if occupancies[i] == "." else _number(path, label, "occupancy", occupancies[i])
         if occupancy < 0:
             raise InputError(f"{path}: site {label}: an occupancy of {occupancy:g} is not accepted, from 0 to 1 is")

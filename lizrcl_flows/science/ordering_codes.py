@@ -5,9 +5,9 @@ bit is set. Of symmetric orderings the one with the smallest code stands for all
 most significant word first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import comb
 
 import numpy as np
@@ -23,6 +23,7 @@ CHUNK = 1 << 16
 """Orderings that are worked on at a time: as many as stay in the processor's cache."""
 
 _WORD = 64
+_MOST_TABLE_BITS = 128  # more would fill the memory with tables that are hardly used
 _LARGEST = (1 << 63) - 1
 
 
@@ -55,15 +56,15 @@ class CodeBook:
 
     def encode(self, bits: Bits) -> Codes:
         """Return the codes, shape (n, n_words), of bits, shape (n, n_bits)."""
-        codes = np.zeros((len(bits), self.n_words), dtype=np.uint64)
-        for bit in range(bits.shape[1]):
-            codes[:, -1 - bit // _WORD] |= bits[:, bit].astype(np.uint64) << np.uint64(bit % _WORD)
-        return codes
+        octets = np.zeros((len(bits), self.n_words * _WORD // 8), dtype=np.uint8)
+        packed = np.packbits(bits, axis=1, bitorder="little")
+        octets[:, : packed.shape[1]] = packed
+        return octets.view("<u8")[:, ::-1].astype(np.uint64)
 
     def decode(self, codes: Codes) -> Bits:
         """Return the bits, shape (n, n_bits), of codes, shape (n, n_words)."""
-        columns = [codes[:, -1 - bit // _WORD] >> np.uint64(bit % _WORD) for bit in range(len(self.bits))]
-        return (np.array(columns, dtype=np.uint64).reshape(len(columns), len(codes)).T & np.uint64(1)).astype(bool)
+        octets = np.ascontiguousarray(codes[:, ::-1], dtype="<u8").view(np.uint8)
+        return np.unpackbits(octets, axis=1, count=len(self.bits), bitorder="little").astype(bool)
 
     def unrank(self, numbers: Integers) -> Codes:
         """Return the codes of orderings by their number, from 0 to below `cell.n_raw`, shape (n, n_words)."""
@@ -75,51 +76,52 @@ class CodeBook:
         return self.encode(np.concatenate(parts, axis=1) if parts else np.zeros((len(numbers), 0), dtype=bool))
 
     @cached_property
-    def tables(self) -> Codes:
-        """What each byte of a code becomes under each symmetry, shape (n_operations, n_bytes, 256, n_words)."""
-        return self.byte_tables(self.cell.permutations)
+    def moves(self) -> Integers:
+        """Where each symmetry of the cell takes each bit, shape (n_operations, n_bits)."""
+        return self.bit_moves(self.cell.permutations)
 
-    def byte_tables(self, permutations: Integers) -> Codes:
-        """Return what each byte of a code becomes when sites are exchanged.
-
-        Parameters
-        ----------
-        permutations
-            Where each site goes, shape (n, n_sites).
-
-        Returns
-        -------
-        ndarray
-            Shape (n, n_bytes, 256, n_words); the image of a code is the union of those of its bytes.
-        """
+    def bit_moves(self, permutations: Integers) -> Integers:
+        """Return where bits go when sites, shape (n, n_sites), do, shape (n, n_bits)."""
         place = {bit: index for index, bit in enumerate(self.bits)}
+        targets = [[place[int(goal), element] for goal in permutations[:, site]] for site, element in self.bits]
+        return np.array(targets, dtype=np.int64).reshape(len(self.bits), len(permutations)).T
+
+    def mappings(self, moves: Integers) -> list[Callable[[Codes], Codes]]:
+        """Return a function for each row of `moves` that takes codes and returns their images."""
+        if len(self.bits) > _MOST_TABLE_BITS:
+            return [partial(self._moved, origin=np.argsort(move)) for move in moves]
+        return [partial(_looked_up, table=table) for table in self._byte_tables(moves)]
+
+    def orbit(self, code: Codes) -> Codes:
+        """Return one code, shape (n_words,), after every symmetry, shape (n_operations, n_words)."""
+        # gathering by the moves applies their inverses, which are the same symmetries in another order
+        return self.encode(self.decode(code[None])[0][self.moves])
+
+    def canonical(self, code: Codes) -> Codes:
+        """Return the smallest code that a symmetry makes of this one, shape (n_words,)."""
+        images = self.orbit(code)
+        for word in range(self.n_words):
+            images = images[images[:, word] == images[:, word].min()]
+        return np.asarray(images[0])
+
+    def _moved(self, codes: Codes, origin: Integers) -> Codes:
+        return self.encode(self.decode(codes)[:, origin])
+
+    def _byte_tables(self, moves: Integers) -> Codes:
+        """Return what each byte of a code becomes, shape (n_operations, n_bytes, 256, n_words).
+
+        The image of a code is the union of those of its bytes.
+        """
         n_bytes = max(1, -(-len(self.bits) // 8))
-        tables = np.zeros((len(permutations), n_bytes, 256, self.n_words), dtype=np.uint64)
-        for index, (site, element) in enumerate(self.bits):
-            targets = np.array([place[int(goal), element] for goal in permutations[:, site]], dtype=np.int64)
+        tables = np.zeros((len(moves), n_bytes, 256, self.n_words), dtype=np.uint64)
+        rows = np.arange(len(moves))
+        for index in range(len(self.bits)):
             byte, power = index // 8, index % 8
-            single = np.zeros((len(permutations), self.n_words), dtype=np.uint64)
-            single[np.arange(len(targets)), -1 - targets // _WORD] = np.uint64(1) << (targets % _WORD).astype(np.uint64)
-            lower = tables[:, byte, : 1 << power]
-            tables[:, byte, 1 << power : 2 << power] = lower | single[:, None]
+            single = np.zeros((len(moves), self.n_words), dtype=np.uint64)
+            goal = moves[:, index]
+            single[rows, -1 - goal // _WORD] = np.uint64(1) << (goal % _WORD).astype(np.uint64)
+            tables[:, byte, 1 << power : 2 << power] = tables[:, byte, : 1 << power] | single[:, None]
         return tables
-
-    def image(self, codes: Codes, table: Codes) -> Codes:
-        """Return codes after one symmetry, shape (n, n_words); `table` is one of `tables`."""
-        found = np.zeros_like(codes)
-        for byte in range(table.shape[0]):
-            word, shift = codes[:, -1 - byte // 8], np.uint64(8 * (byte % 8))
-            found |= table[byte][((word >> shift) & np.uint64(255)).astype(np.intp)]
-        return found
-
-    def canonical(self, codes: Codes) -> Codes:
-        """Return the smallest code that a symmetry makes of each, shape (n, n_words)."""
-        smallest = codes.copy()
-        for table in self.tables:
-            image = self.image(codes, table)
-            less = _less(image, smallest)
-            smallest[less] = image[less]
-        return smallest
 
 
 def representatives(book: CodeBook) -> Iterator[tuple[Codes, Integers]]:
@@ -135,18 +137,18 @@ def representatives(book: CodeBook) -> Iterator[tuple[Codes, Integers]]:
     multiplicities
         Number of orderings in the set of each, shape (n,); over everything they add up to `cell.n_raw`.
     """
-    n_operations = len(book.tables)
+    mappings = book.mappings(book.moves)
     for start in range(0, book.cell.n_raw, CHUNK):
         codes = book.unrank(np.arange(start, min(start + CHUNK, book.cell.n_raw), dtype=np.int64))
         stabilisers = np.zeros(len(codes), dtype=np.int64)
-        for table in book.tables:
-            image = book.image(codes, table)
+        for mapping in mappings:
+            image = mapping(codes)
             stays = ~_less(image, codes)
             stabilisers += (image == codes).all(axis=1)
             if not stays.all():
                 codes, stabilisers = codes[stays], stabilisers[stays]
         if len(codes):
-            yield codes, n_operations // stabilisers
+            yield codes, len(mappings) // stabilisers
 
 
 def repeats_itself(book: CodeBook, codes: Codes) -> Bits:
@@ -155,9 +157,17 @@ def repeats_itself(book: CodeBook, codes: Codes) -> Bits:
     Such a one is an ordering of a smaller supercell.
     """
     repeated = np.zeros(len(codes), dtype=bool)
-    for table in book.byte_tables(book.cell.translations):
-        repeated |= (book.image(codes, table) == codes).all(axis=1)
+    for mapping in book.mappings(book.bit_moves(book.cell.translations)):
+        repeated |= (mapping(codes) == codes).all(axis=1)
     return repeated
+
+
+def _looked_up(codes: Codes, table: Codes) -> Codes:
+    found = np.zeros_like(codes)
+    for byte in range(table.shape[0]):
+        word, shift = codes[:, -1 - byte // 8], np.uint64(8 * (byte % 8))
+        found |= table[byte][((word >> shift) & np.uint64(255)).astype(np.intp)]
+    return found
 
 
 def _less(first: Codes, second: Codes) -> Bits:

@@ -1,4 +1,4 @@
-"""What can be ordered in a crystal: its sublattices, how many atoms they get, and which symmetry exchanges their sites."""
+"""What can be ordered in a crystal: its sublattices, their numbers of atoms, the symmetry that exchanges sites."""
 
 import math
 import warnings
@@ -130,53 +130,66 @@ def ordering_cell(
     inverse = np.linalg.inv(supercell.astype(np.float64))
     fractional = _in_cell(((partial.fractional[kept][:, None] + points[None]) @ inverse).reshape(-1, 3))
     parent_of = np.repeat(kept, len(points))
-    settled = tuple(filled.get(int(parent), VACANCY) for parent in parent_of)
     sublattices = tuple(
         Sublattice(tuple(map(int, np.flatnonzero(np.isin(parent_of, sites)))), counts)
         for sites, counts in _whole_counts(partial, groups, len(points))
         if not set(sites) & set(filled)
     )
-    kinds = list(settled)
-    for index, sublattice in enumerate(sublattices):
-        for site in sublattice.sites:
-            kinds[site] = f"sublattice {index}"
-    operations = symmetry_operations(partial.cell, partial.fractional[kept], kinds[:: len(points)], symprec_a)
+    operations = crystal_operations(partial, fixed, symprec_a)
     moved = list(_moves(operations, supercell, points, fractional, supercell @ partial.cell))
     if any(misses.max() > 10 * symprec_a or len(set(target)) < len(target) for target, misses, _ in moved):
         raise InputError(
             f"{partial.source}: symmetries found within {symprec_a:g} A do not bring all sites onto sites; "
             "coordinates with more digits are needed"
         )
+    shifts = [target for target, _, whole in moved if whole]
     active = [site for sublattice in sublattices for site in sublattice.sites]
     return OrderingCell(
         partial=partial,
         supercell=supercell,
         fractional=fractional,
-        settled=settled,
+        settled=tuple(filled.get(int(parent), VACANCY) for parent in parent_of),
         sublattices=sublattices,
         permutations=_distinct(np.array([target for target, _, _ in moved]), active),
-        translations=np.array([target for target, _, shift in moved if shift], dtype=np.int64).reshape(-1, len(kinds)),
+        translations=np.array(shifts, dtype=np.int64).reshape(-1, len(parent_of)),
     )
 
 
-def symmetry_operations(
-    cell: Array, fractional: Array, kinds: Sequence[str], symprec_a: float = SYMPREC_A
+def crystal_operations(
+    partial: PartialStructure, fixed: Sequence[str] = (), symprec_a: float = SYMPREC_A
 ) -> list[tuple[Integers, Array]]:
-    """Return rotation and translation (fractional) of every symmetry of a crystal, as spglib finds them.
+    """Return the symmetries of a crystal, sites of one sublattice being alike whatever their occupancy.
+
+    Parameters
+    ----------
+    partial, fixed, symprec_a
+        See `ordering_cell`.
+
+    Returns
+    -------
+    list of tuple
+        Rotation (3, 3) and translation (3,) on fractional column vectors, as spglib finds them.
 
     Raises
     ------
     InputError
-        If spglib finds none, as where sites are on top of each other.
+        If spglib finds none, as where sites are on top of each other, or `fixed` elements cannot be.
     """
     import spglib
 
+    groups = _groups(partial)
+    kept, filled = _settle(partial, groups, fixed)
+    sublattice = {site: f"sublattice {index}" for index, (sites, _) in enumerate(groups) for site in sites}
+    kinds = [filled.get(int(site)) or sublattice[int(site)] for site in kept]
     numbers = [sorted(set(kinds)).index(kind) + 1 for kind in kinds]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # spglib 2.8 about its own ways to say that it failed
-        found = spglib.get_symmetry((cell, fractional, numbers), symprec=symprec_a)
+        found = spglib.get_symmetry((partial.cell, partial.fractional[kept], numbers), symprec=symprec_a)
     if found is None:
-        raise InputError(f"no symmetry of the crystal is found within {symprec_a:g} A, look for sites that stand twice")
+        raise InputError(
+            f"{partial.source}: no symmetry of the crystal is found within {symprec_a:g} A; look for sites that stand "
+            "twice"
+        )
     pairs = zip(found["rotations"], found["translations"], strict=True)
     return [(np.asarray(rotation, dtype=np.int64), np.asarray(shift)) for rotation, shift in pairs]
 

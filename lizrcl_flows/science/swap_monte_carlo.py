@@ -8,15 +8,16 @@ from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.science.ordering_codes import Bits, CodeBook, Codes
 from lizrcl_flows.science.ordering_energies import EwaldModel
 from lizrcl_flows.science.sublattices import Sublattice
+from lizrcl_flows.science.supercells import Integers
 
 N_WALKERS = 64
 """Annealing runs side by side."""
 
-SWEEPS = 200
+SWEEPS = 400
 """Attempted exchanges per site and walker, from hot to cold."""
 
-_COOLING = 1e-3
-"""Last temperature as a share of the first."""
+HOT, COLD = 0.3, 3e-3
+"""First and last temperature as shares of the spread of the energies of random orderings."""
 
 _SAME_ENERGY_EV = 1e-6
 
@@ -43,21 +44,17 @@ class Pool:
 
     def offer(self, bits: Bits, energies_ev: Array) -> None:
         """Keep those of the orderings that are among the lowest and new."""
-        low = np.flatnonzero(energies_ev < self.limit_ev - _SAME_ENERGY_EV)
-        if not low.size:
-            return
-        codes = self.book.encode(bits[low])
+        codes = self.book.encode(bits)
         fresh = {code.tobytes(): k for k, code in enumerate(codes) if code.tobytes() not in self.seen}
         if not fresh:
             return
         self.seen.update(fresh)
-        chosen = list(fresh.values())
-        for code, energy in zip(self.book.canonical(codes[chosen]), energies_ev[low[chosen]], strict=True):
-            self.found.setdefault(code.tobytes(), float(energy))
-        if len(self.found) > self.size:
+        for k in fresh.values():
+            self.found.setdefault(self.book.canonical(codes[k]).tobytes(), float(energies_ev[k]))
+        if len(self.found) >= self.size:
             ranked = sorted(self.found, key=lambda code: (round(self.found[code], 6), code))
             self.found = {code: self.found[code] for code in ranked[: self.size]}
-            self.limit_ev = max(self.found.values())
+            self.limit_ev = self.found[ranked[self.size - 1]]
 
     def codes(self) -> Codes:
         """Return the canonical codes that were kept, shape (n, n_words)."""
@@ -69,8 +66,8 @@ def anneal(book: CodeBook, model: EwaldModel, rng: np.random.Generator, n_lowest
     """Search for the orderings of lowest energy.
 
     Walkers start from random orderings; each step exchanges the atoms of two sites of one sublattice and takes the new
-    ordering with the Metropolis probability, while the temperature falls geometrically from the spread of the energies
-    of random orderings. The energy of an exchange comes from the potentials at the two sites, which are kept up to date.
+    ordering with the Metropolis probability, while the temperature falls geometrically between `HOT` and `COLD`. The
+    energy of an exchange comes from the potentials at the two sites, which are kept up to date.
 
     Parameters
     ----------
@@ -95,11 +92,13 @@ def anneal(book: CodeBook, model: EwaldModel, rng: np.random.Generator, n_lowest
     shares = np.array([len(s.sites) for s in sublattices], dtype=float)
     n_steps = int(sweeps * shares.sum())
     pool.offer(walkers.bits(), walkers.energies_ev)
-    hot_ev = max(float(np.std(walkers.energies_ev)), _SAME_ENERGY_EV)
+    spread_ev = max(float(np.std(walkers.energies_ev)), _SAME_ENERGY_EV)
     chosen = rng.choice(len(sublattices), size=n_steps, p=shares / shares.sum())
-    for step, temperature_ev in enumerate(hot_ev * np.geomspace(1.0, _COOLING, n_steps)):
-        if walkers.exchange(sublattices[chosen[step]], float(temperature_ev)):
-            pool.offer(walkers.bits(), walkers.energies_ev)
+    for step, temperature_ev in enumerate(spread_ev * np.geomspace(HOT, COLD, n_steps)):
+        changed = walkers.exchange(sublattices[chosen[step]], float(temperature_ev))
+        low = changed[walkers.energies_ev[changed] < pool.limit_ev - _SAME_ENERGY_EV]
+        if low.size:
+            pool.offer(walkers.bits(low), walkers.energies_ev[low])
     return pool.codes()
 
 
@@ -120,11 +119,11 @@ class _Walkers:
             )
             self.kinds[:, list(sublattice.sites)] = rng.permuted(np.tile(filling, (N_WALKERS, 1)), axis=1)
         self.site_charges = self._site_charges(book)
-        bits = self.bits()
-        self.charges = np.tile(model.background, (N_WALKERS, 1))
-        np.add.at(self.charges, (slice(None), model.sites), bits * model.steps)
-        self.potentials = self.charges @ model.matrix
-        self.energies_ev = model.energies(bits)
+        charges = self.site_charges[np.arange(self.kinds.shape[1]), self.kinds]
+        settled = np.array([bool(element) for element in cell.settled])
+        charges[:, settled] = model.background[settled]
+        self.potentials = charges @ model.matrix
+        self.energies_ev = model.energies(self.bits())
 
     def _site_charges(self, book: CodeBook) -> Array:
         """Return the charge (e) of every site with every kind on it, shape (n_sites, n_kinds)."""
@@ -133,12 +132,13 @@ class _Walkers:
             charges[site, self.bit_kinds[bit]] += self.model.steps[bit]
         return charges
 
-    def bits(self) -> Bits:
-        """Return the bits of all walkers, shape (N_WALKERS, n_bits)."""
-        return np.asarray(self.kinds[:, self.bit_sites] == self.bit_kinds)
+    def bits(self, walkers: Integers | None = None) -> Bits:
+        """Return the bits of these walkers, or of all, shape (n, n_bits)."""
+        kinds = self.kinds if walkers is None else self.kinds[walkers]
+        return np.asarray(kinds[:, self.bit_sites] == self.bit_kinds)
 
-    def exchange(self, sublattice: Sublattice, temperature_ev: float) -> bool:
-        """Try one exchange in every walker; return whether one was taken."""
+    def exchange(self, sublattice: Sublattice, temperature_ev: float) -> Integers:
+        """Try one exchange in every walker; return those that took it."""
         sites = np.array(sublattice.sites)
         rows = np.arange(N_WALKERS)
         first = sites[self.rng.integers(len(sites), size=N_WALKERS)]
@@ -155,10 +155,8 @@ class _Walkers:
             + 2 * step_1 * step_2 * matrix[first, second]
         )
         taken = (kind_1 != kind_2) & (change_ev <= threshold * temperature_ev)
-        if not taken.any():
-            return False
         rows, first, second = rows[taken], first[taken], second[taken]
         self.kinds[rows, first], self.kinds[rows, second] = kind_2[taken], kind_1[taken]
         self.potentials[rows] += step_1[taken, None] * matrix[first] + step_2[taken, None] * matrix[second]
         self.energies_ev[rows] += change_ev[taken]
-        return True
+        return np.asarray(rows, dtype=np.int64)
