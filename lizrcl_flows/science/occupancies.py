@@ -160,9 +160,13 @@ def read_partial(path: Path, source: str | None = None) -> PartialStructure:
         raise InputError(f"{path}: has no cell; a CIF gives it as _cell_length_a, _b, _c and _cell_angle_alpha, ...")
     if not all(isinstance(value, int | float) for value in parameters):
         raise InputError(f"{path}: cell {', '.join(map(str, parameters))}: three lengths and three angles are expected")
-    cell = np.asarray(Cell.new(parameters).array, dtype=np.float64)
+    try:
+        cell = np.asarray(Cell.new(parameters).array, dtype=np.float64)
+    except AssertionError:  # angles that no three vectors have
+        cell = np.zeros((3, 3))
     if not np.isfinite(cell).all() or abs(float(np.linalg.det(cell))) < 1e-6:
-        raise InputError(f"{path}: the cell {parameters} is singular: three vectors that span a volume are needed")
+        numbers = ", ".join(f"{value:g}" for value in parameters)
+        raise InputError(f"{path}: the cell {numbers} is singular: three vectors that span a volume are needed")
     sites = _merged(path, cell, _images(path, block))
     partial = PartialStructure(
         cell=cell,

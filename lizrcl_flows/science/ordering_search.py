@@ -12,8 +12,8 @@ from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.occupancies import PartialStructure
 from lizrcl_flows.science.ordering_codes import CodeBook, Codes, repeats_itself, representatives
 from lizrcl_flows.science.ordering_energies import EwaldModel, ewald_model
-from lizrcl_flows.science.sublattices import OrderingCell, crystal_operations, ordering_cell
-from lizrcl_flows.science.supercells import compact, distinct_supercells
+from lizrcl_flows.science.sublattices import ONE_CELL, OrderingCell, crystal_operations, ordering_cell
+from lizrcl_flows.science.supercells import Integers, compact, distinct_supercells
 from lizrcl_flows.science.swap_monte_carlo import SWEEPS, anneal
 
 MOST_RAW = 5_000_000
@@ -134,7 +134,7 @@ def _cells(partial: PartialStructure, request: OrderingRequest) -> list[Ordering
     refusals: list[InputError] = []
     rotations = [rotation for rotation, _ in crystal_operations(partial, request.fixed)]
     for n_cells in range(1, request.max_cells + 1):
-        forms = [compact(form, partial.cell) for form in distinct_supercells(n_cells, rotations)]
+        forms = [ONE_CELL] if n_cells == 1 else _compact_supercells(partial, n_cells, rotations)
         try:
             cells += [ordering_cell(partial, form, fixed=request.fixed) for form in forms]
         except InputError as error:  # no whole numbers of atoms in so many cells, perhaps in more
@@ -142,6 +142,10 @@ def _cells(partial: PartialStructure, request: OrderingRequest) -> list[Ordering
     if not cells:
         raise refusals[0]
     return cells
+
+
+def _compact_supercells(partial: PartialStructure, n_cells: int, rotations: Sequence[Integers]) -> list[Integers]:
+    return [compact(form, partial.cell) for form in distinct_supercells(n_cells, rotations)]
 
 
 def _method(cell: OrderingCell, request: OrderingRequest) -> Method:
@@ -164,7 +168,7 @@ def _method(cell: OrderingCell, request: OrderingRequest) -> Method:
         raise InputError(
             "swap Monte Carlo finds the n lowest orderings and cannot list all; n_lowest from 1 on is needed"
         )
-    if request.method == "auto" and cell.n_raw <= request.max_raw:
+    if cell.n_raw == 1 or (request.method == "auto" and cell.n_raw <= request.max_raw):
         return "enumeration"
     return "swap_monte_carlo"
 
