@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -6,16 +8,16 @@ from lizrcl_flows.science.selection import farthest_point
 
 def by_definition(pool, known, n):
     """Farthest-point sampling in plain double precision, every distance by subtraction."""
-    taken = list(known)
     indices, distances = [], []
-    while len(indices) < min(n, len(pool)):
-        centre = taken or [pool.mean(axis=0)]
-        nearest = np.array([min(np.linalg.norm(row - other) for other in centre) for row in pool])
-        nearest[indices] = -1
+    nearest = np.full(len(pool), np.inf)
+    for row in known if len(known) else [pool.mean(axis=0)]:
+        nearest = np.minimum(nearest, np.linalg.norm(pool - row, axis=1))
+    while len(indices) < min(n, len(pool)) and (nearest.max() > 0 or not (len(known) or indices)):
         pick = int(np.argmax(nearest))
-        indices.append(pick)
         distances.append(nearest[pick])
-        taken.append(pool[pick])
+        to_pick = np.linalg.norm(pool - pool[pick], axis=1)
+        nearest = np.minimum(nearest, to_pick) if len(known) or indices else to_pick
+        indices.append(pick)
     return indices, distances
 
 
@@ -27,7 +29,46 @@ def test_it_picks_what_the_definition_picks(seed, n_known):
     indices, distances = farthest_point(pool, known, 25)
     expected, expected_distances = by_definition(pool, known, 25)
     assert indices.tolist() == expected
-    np.testing.assert_allclose(distances, expected_distances, rtol=1e-5)
+    np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
+
+
+def test_it_picks_what_the_definition_picks_where_single_precision_cannot_tell():
+    rng = np.random.default_rng(10)
+    directions = rng.normal(size=(400, 12))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    pool = directions * (1 + 1e-10 * rng.integers(0, 1000, 400))[:, None] + 3.0  # distances that differ by 1e-10
+    known = np.full((1, 12), 3.0)
+    assert len(np.unique(np.linalg.norm(pool - 3.0, axis=1).astype(np.float32))) < 20
+    assert farthest_point(pool, known, 60)[0].tolist() == by_definition(pool, known, 60)[0]
+
+
+def test_it_picks_what_the_definition_picks_on_a_lattice_full_of_ties():
+    axis = np.arange(6.0)
+    pool = np.array(np.meshgrid(axis, axis, axis, indexing="ij")).reshape(3, -1).T
+    for known in (pool[[0]], pool[[100, 7]] + 0.5, np.zeros((0, 3))):
+        assert farthest_point(pool, known, 216)[0].tolist() == by_definition(pool, known, 216)[0]
+
+
+def test_many_rows_and_known_ones_far_away_and_single_precision():
+    rng = np.random.default_rng(11)
+    centres = 20 * rng.normal(size=(9, 40))
+    pool = (centres[rng.integers(9, size=3000)] + rng.normal(size=(3000, 40))).astype(np.float32)
+    known = (centres[rng.integers(5, size=600)] + rng.normal(size=(600, 40)) + 0.1).astype(np.float32)
+    known[:3] *= 1e4
+    indices, distances = farthest_point(pool, known, 60)
+    expected, expected_distances = by_definition(pool.astype(float), known.astype(float), 60)
+    assert indices.tolist() == expected
+    np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
+
+
+def test_the_pool_is_copied_in_single_precision_only():
+    rng = np.random.default_rng(12)
+    pool, known = rng.normal(size=(20_000, 63)), rng.normal(size=(400, 63))
+    tracemalloc.start()
+    farthest_point(pool, known, 20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.0 * pool.nbytes
 
 
 def test_known_rows_in_several_chunks_all_count():
