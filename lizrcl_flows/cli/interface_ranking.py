@@ -48,8 +48,16 @@ def _cells(match: "InterfaceMatch") -> "list[Structure]":
 def _relaxed(structure: "Structure", options: dict[str, Any], directory: Path, cell: str) -> "RelaxationResult":
     from lizrcl_flows.documents.spec import FoundationSpec
     from lizrcl_flows.engines.relaxation import make_relaxer
+    from lizrcl_flows.errors import InputError
 
-    spec = FoundationSpec(calculator=options["relax"], file=options["file"])
+    if not (options["fmax"] > 0 and options["max_steps"] > 0):
+        raise InputError("--fmax and --max-steps are numbers above 0")
+    spec = FoundationSpec(
+        calculator=options["relax"],
+        file=options["file"],
+        fmax_ev_per_a=options["fmax"],
+        max_steps=options["max_steps"],
+    )
     return make_relaxer(spec, cell=cell).relax(structure, directory / structure.id)
 
 
@@ -80,7 +88,7 @@ def _print(outcomes: Sequence[Outcome], bulk: dict[str, float], *, as_json: bool
     if as_json:
         emit_json(rows)
         return
-    names = ("rank", "planes", "film_cut", "substrate_cut", "n_atoms")
+    names: tuple[str, ...] = ("rank", "planes", "film_cut", "substrate_cut", "n_atoms")
     names += ("interface_energy_j_per_m2", "energy_per_atom_ev", "converged")
     header = ("rank", "planes", "film", "substrate", "atoms", "J/m^2", "eV/atom", "converged")
     show(table(header, [[row[name] for name in names] for row in rows]))

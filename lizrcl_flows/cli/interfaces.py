@@ -82,6 +82,8 @@ def interface() -> None:
 @click.option("--relax", metavar="CALCULATOR", help="Relax the first candidates with an ASE calculator and rank them.")
 @click.option("--file", metavar="MODEL", help="With --relax: the calculator's model file.")
 @click.option("--first", type=int, default=6, show_default=True, help="With --relax: how many candidates.")
+@click.option("--fmax", type=float, default=0.05, show_default=True, help="With --relax: largest force left (eV/A).")
+@click.option("--max-steps", type=int, default=500, show_default=True, help="With --relax: most steps of each.")
 @click.option(
     "--workdir", type=click.Path(path_type=Path, file_okay=False), help="With --relax: where it runs, resumed."
 )

@@ -102,7 +102,7 @@ def usable_terminations(oriented: OrientedCrystal, *, stoichiometric: bool = Tru
 
 
 def plan_candidates(
-    match: InterfaceMatch, options: CandidateOptions | None = None, n_interfaces: int = 2
+    match: InterfaceMatch, options: CandidateOptions | None = None, build: BuildOptions | None = None
 ) -> CandidatePlan:
     """List the distinct configurations of a match.
 
@@ -112,15 +112,16 @@ def plan_candidates(
         The planes and their common cell.
     options
         How many.
-    n_interfaces
-        2 for a sandwich, 1 with vacuum.
+    build
+        What the cells will be like: their layers, and whether a vacuum keeps the two sides of a slab apart, decide what
+        is equal.
 
     Raises
     ------
     InputError
         If a number is smaller than 1.
     """
-    chosen = options or CandidateOptions()
+    chosen, cells = options or CandidateOptions(), build or BuildOptions()
     if min(chosen.terminations, chosen.registries) < 1:
         raise InputError("terminations and registries are numbers from 1 on")
     films, substrates = (
@@ -131,7 +132,7 @@ def plan_candidates(
     steps = list(product(range(chosen.registries), repeat=2))
     cell = distinct_displacements(match)
     states = list(product(range(len(films)), range(len(substrates)), range(len(steps))))
-    moves = list(_moves(match, (films, substrates), (cell, chosen.registries), n_interfaces))
+    moves = list(_moves(match, (films, substrates), (cell, chosen.registries), cells))
     found = []
     for first, members in _orbits(states, moves):
         film, substrate, step = first
@@ -165,7 +166,7 @@ def candidates(
         If atoms overlap in every configuration; the sentence is that of the last one.
     """
     chosen = build or BuildOptions()
-    plan = plan_candidates(match, options, chosen.n_interfaces)
+    plan = plan_candidates(match, options, chosen)
     built, refused = [], None
     for configuration in plan.configurations:
         placed = replace(chosen, registry=configuration.registry)
@@ -209,7 +210,7 @@ def _moves(
     match: InterfaceMatch,
     terminations: tuple[Sequence[Termination], Sequence[Termination]],
     grid: tuple[Array, int],
-    n_interfaces: int,
+    build: BuildOptions,
 ) -> Iterator[dict[State, State]]:
     """Yield what each operation that keeps the common cell does to the configurations.
 
@@ -218,7 +219,8 @@ def _moves(
     """
     cell, number = grid
     points = np.array(list(product(range(number), repeat=2))) / number
-    first, second = shared_operations(match.film, match.substrate, n_interfaces)
+    first, second = shared_operations(match.film, match.substrate, build.n_interfaces)
+    layers = build.layers or match.layers
     matrices = (np.array(match.coincidence.film_matrix), np.array(match.coincidence.substrate_matrix))
     for i, j in zip(first, second, strict=True):
         linear = [
@@ -227,8 +229,8 @@ def _moves(
         ]
         if np.abs(linear[0] - linear[1]).max() > 1e-6:
             continue
-        film = _slab_images(match.film, terminations[0], int(i))
-        substrate = _slab_images(match.substrate, terminations[1], int(j))
+        film = _slab_images(match.film, terminations[0], layers[0], int(i))
+        substrate = _slab_images(match.substrate, terminations[1], layers[1], int(j))
         move: dict[State, State] = {}
         for (a, (image_a, shift_a)), (b, (image_b, shift_b)) in product(film.items(), substrate.items()):
             apart = shift_b @ np.linalg.inv(matrices[1]) - shift_a @ np.linalg.inv(matrices[0])
@@ -241,17 +243,17 @@ def _moves(
 
 
 def _slab_images(
-    oriented: OrientedCrystal, terminations: Sequence[Termination], operation: int
+    oriented: OrientedCrystal, terminations: Sequence[Termination], layers: int, operation: int
 ) -> dict[int, tuple[int, Array]]:
     """Return which termination each one becomes, and the in-plane shift (in-plane fractions) with which it does."""
     operations = oriented.operations
     side, lift = int(operations.sides[operation]), float(operations.lifts[operation])
     images = {}
     for number, termination in enumerate(terminations):
-        lower, upper = termination.span(1)
+        lower, upper = termination.span(layers)
         ends = sorted((side * lower + lift, side * upper + lift))
         for image, other in enumerate(terminations):
-            low, high = other.span(1)
+            low, high = other.span(layers)
             steps = round(low - ends[0])
             if abs(ends[0] + steps - low) < _SAME and abs(ends[1] + steps - high) < _SAME:
                 images[number] = (image, operations.shifts[operation] + steps * oriented.offset)
