@@ -83,9 +83,9 @@ def check(file: str, as_json: bool) -> None:
     if as_json:
         emit_json({"file": file, "kind": kind, "ok": True, "phases": phases})
         return
-    header = ["phase", "structure", "formula", "atoms explored", "space group", "density (g/cm3)", "V (A3/f.u.)"]
+    header = ["phase", "structure", "formula", "atoms", "space group", "g/cm3", "A3/f.u.", "shortest (A)", "confidence"]
     rows = [[{**phase, "space_group": _symbols(phase)}[key] for key in _SHOWN] for phase in phases]
-    show(table([*header, "shortest (A)", "confidence"], rows))
+    show(table(header, rows))
     say(f"{file}: a valid {kind}{'' if kind == 'system' and file == spec.system else ' file'}")
 
 

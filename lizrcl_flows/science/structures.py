@@ -274,7 +274,8 @@ def _read(path: Path, file_format: str, name: str = "") -> "Atoms":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on tags that are not used here
-            found = read(path, index=":", format=file_format)
+            tags = {"store_tags": True} if file_format == "cif" else {}  # with the names of the sites
+            found = read(path, index=":", format=file_format, **tags)
     except Exception as error:  # the readers raise whatever a broken file leads them to
         reason = _last_sentence(error)
         raise InputError(f"{path}: not readable as {file_format} ({reason}), expected {_READABLE}") from None
@@ -286,7 +287,9 @@ def _read(path: Path, file_format: str, name: str = "") -> "Atoms":
 
 
 def _refuse_partial_occupancies(atoms: "Atoms", name: str) -> None:
-    for site, occupancy in atoms.info.get("occupancy", {}).items():
+    labels = atoms.info.get("_atom_site_label", [])
+    for index, occupancy in atoms.info.get("occupancy", {}).items():
+        site = labels[int(index)] if int(index) < len(labels) else index
         total = sum(occupancy.values())
         shares = ", ".join(f"{symbol} {share:g}" for symbol, share in occupancy.items())
         if total > 1 + WHOLE_OCCUPANCY:

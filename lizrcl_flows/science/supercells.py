@@ -50,7 +50,9 @@ def distinct_supercells(n_cells: int, rotations: Iterable[Integers]) -> list[Int
     list of ndarray
         Hermite normal forms, shape (3, 3), the rows being the supercell's vectors in units of the cell's.
     """
-    turns = [np.asarray(rotation, dtype=np.int64) for rotation in rotations]
+    signed = [np.asarray(rotation, dtype=np.int64) for rotation in rotations]
+    # a lattice is its own inversion, so that of two opposite rotations one does
+    turns = list({min(r.tobytes(), (-r).tobytes()): r for r in signed}.values())
     kept: dict[bytes, Integers] = {}
     for form in _forms(n_cells):
         copies = [hermite_normal_form(form @ rotation.T).tobytes() for rotation in turns]

@@ -14,6 +14,7 @@ from lizrcl_flows.gpumd import TrajectoryFrame
 from lizrcl_flows.science.structures import (
     atoms_from_structure,
     bundled_names,
+    bundled_partial_names,
     bundled_sources,
     load_structure,
     structure_from_atoms,
@@ -41,9 +42,10 @@ _atom_site_occupancy
 """
 
 
-def test_the_seven_crystals_are_bundled():
+def test_the_ordered_crystals_are_bundled():
     assert bundled_names() == [
         "Li2ZrCl6_alpha_ordered",
+        "Li2ZrCl6_beta_ordered",
         "Li2ZrCl6_ideal_P-31c",
         "ZrO2_cubic_Fm-3m",
         "ZrO2_monoclinic_P21c",
@@ -107,6 +109,12 @@ def test_files_of_three_formats_give_the_same_geometry(tmp_path, file_name, file
     np.testing.assert_allclose(lengths[0], lengths[1], atol=1e-5)
 
 
+def test_ids_of_shipped_crystals_stay_what_stored_documents_rest_on():
+    ids = {name: load_structure(name).id for name in bundled_names()}
+    assert ids["Li2ZrCl6_alpha_ordered"] == "str_c89408f80da489cb7379"
+    assert ids["Li2ZrCl6_ideal_P-31c"] == "str_6a573591e45d98831164"
+
+
 def test_poscar_and_extended_xyz_keep_the_id(tmp_path):
     wanted = load_structure("Li2ZrCl6_ideal_P-31c")
     write(tmp_path / "a.vasp", atoms_from_structure(wanted), format="vasp", sort=False)
@@ -125,14 +133,14 @@ def test_a_cif_with_charges_and_only_a_space_group_symbol_is_read(tmp_path):
 def test_partial_occupancy_is_refused_in_one_sentence(tmp_path):
     path = tmp_path / "partial.cif"
     path.write_text(ROCK_SALT_CIF.format(sites="Li1 Li 0 0 0 0.5\nCl1 Cl 0.5 0.5 0.5 1"))
-    with pytest.raises(InputError, match=r"partial\.cif: site 0 is partially occupied \(Li 0\.5\)"):
+    with pytest.raises(InputError, match=r"partial\.cif: site Li1 is partially occupied \(Li 0\.5\)"):
         load_structure(path)
 
 
 def test_mixed_site_is_refused(tmp_path):
     path = tmp_path / "mixed.cif"
     path.write_text(ROCK_SALT_CIF.format(sites="Li1 Li 0 0 0 0.5\nNa1 Na 0 0 0 0.5\nCl1 Cl 0.5 0.5 0.5 1"))
-    with pytest.raises(InputError, match="partially occupied"):
+    with pytest.raises(InputError, match=r"site Li1 is partially occupied \(Li 0\.5, Na 0\.5\)"):
         load_structure(path)
 
 
@@ -227,4 +235,4 @@ def test_a_frame_gives_the_id_of_its_geometry():
 
 def test_sources_are_plain_json_with_one_entry_per_file():
     json.dumps(bundled_sources(), allow_nan=False)
-    assert len(bundled_sources()) == len(bundled_names())
+    assert sorted(bundled_sources()) == sorted([*bundled_names(), *bundled_partial_names()])
