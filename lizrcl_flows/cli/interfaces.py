@@ -326,7 +326,11 @@ def _termination(oriented: "OrientedCrystal", number: int, side: str) -> "Termin
 
     found = find_terminations(oriented)
     if not 1 <= number <= len(found):
-        raise InputError(f"--{side}-termination {number}: there are {len(found)}, numbered from 1")
+        first = ", ".join(
+            f"{place} {cut.label}{' (polar)' if cut.polar else ''}" for place, cut in enumerate(found[:6], 1)
+        )
+        more = ", ..." if len(found) > 6 else ""
+        raise InputError(f"--{side}-termination {number}: there are {len(found)}, numbered from 1: {first}{more}")
     return found[number - 1]
 
 

@@ -213,6 +213,14 @@ def smallest_of_each_strain(matches: Sequence[InterfaceMatch]) -> list[Interface
     return kept
 
 
+def best_of_each_pair(matches: Sequence[InterfaceMatch]) -> list[InterfaceMatch]:
+    """Return the first match of each pair of planes, in the order given."""
+    first: dict[tuple[Hkl, Hkl], InterfaceMatch] = {}
+    for match in matches:
+        first.setdefault((match.film.plane.primitive, match.substrate.plane.primitive), match)
+    return list(first.values())
+
+
 def shared_operations(film: OrientedCrystal, substrate: OrientedCrystal, n_interfaces: int) -> tuple[Array, Array]:
     """Return the pairs of operations, as indices, that can act on both crystals at the same time.
 

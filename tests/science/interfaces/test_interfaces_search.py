@@ -12,6 +12,7 @@ from lizrcl_flows.science.interfaces.oriented import orient
 from lizrcl_flows.science.interfaces.search import (
     LIMITS,
     InterfaceLimits,
+    best_of_each_pair,
     given_match,
     match_planes,
     search_interfaces,
@@ -124,6 +125,14 @@ def test_a_larger_area_for_one_pair_is_the_second_step(side):
             and f.coincidence.max_strain <= match.coincidence.max_strain + 1e-9
             for f in front
         )
+
+
+def test_the_best_of_each_pair_of_planes_comes_first(bulk):
+    found = search_interfaces(bulk["cubic"], bulk["ideal"], TRAINING)
+    best = best_of_each_pair(found)
+    assert len(best) == len({match.planes for match in found}) == 6
+    assert best[0] is found[0]
+    assert [found.index(match) for match in best] == sorted(found.index(match) for match in best)
 
 
 def test_a_match_can_be_given_by_its_matrices(epitaxial):
