@@ -121,8 +121,10 @@ def known_numbers(calculator: Any) -> set[int] | None:
     return None if highest is None else set(range(1, int(highest) + 1))
 
 
-def energy_and_forces(atoms: Any) -> tuple[float, Any]:
-    """Return energy (eV) and forces (n, 3) in eV/A.
+def evaluate(atoms: Any) -> tuple[float, Any, Any]:
+    """Return energy (eV), forces (n, 3) in eV/A and stress (3, 3) in eV/A^3, tension positive.
+
+    The stress is None for a cell that is not periodic in all directions, or a calculator without one.
 
     Raises
     ------
@@ -130,29 +132,25 @@ def energy_and_forces(atoms: Any) -> tuple[float, Any]:
         Whatever the calculator raises, in one line.
     """
     try:
-        return float(atoms.get_potential_energy()), atoms.get_forces()
+        energy = float(atoms.get_potential_energy())
+        # most calculators have all by now; asking for each would compare all atoms with the last ones each time
+        known = getattr(atoms.calc, "results", {})
+        forces = known["forces"].copy() if "forces" in known else atoms.get_forces()
+        return energy, forces, _stress(atoms, known) if all(atoms.pbc) else None
     except Exception as error:  # whatever a calculation of anybody's raises
         raise CalculatorError(in_one_line(error)) from error
 
 
-def stress_of(atoms: Any) -> Any:
-    """Return the stress (3, 3) in eV/A^3, tension positive; None for a cell without one or a calculator without.
-
-    Raises
-    ------
-    CalculatorError
-        Whatever else the calculator raises, in one line.
-    """
+def _stress(atoms: Any, known: Mapping[str, Any]) -> Any:
     from ase.calculators.calculator import PropertyNotImplementedError
+    from ase.stress import voigt_6_to_full_3x3_stress
 
-    if not all(atoms.pbc):
-        return None
+    if "stress" in known and known["stress"].shape == (6,):
+        return voigt_6_to_full_3x3_stress(known["stress"])
     try:
         return atoms.get_stress(voigt=False)
     except (PropertyNotImplementedError, NotImplementedError):
         return None
-    except Exception as error:
-        raise CalculatorError(in_one_line(error)) from error
 
 
 def in_one_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lizrcl_flows.engines.calculation import CalculatorError, answer, energy_and_forces, make_atoms, stress_of
+from lizrcl_flows.engines.calculation import CalculatorError, answer, evaluate, make_atoms
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.gpumd import ModelXyz, NptScr, Plan, make_plan, read_model_xyz, read_run_in
 from lizrcl_flows.gpumd.extended_xyz import FloatArray
@@ -58,8 +58,7 @@ class CalculatorForces:
         self.atoms.set_cell(cell)
         self.atoms.set_positions(positions)
         try:
-            energy, forces = energy_and_forces(self.atoms)
-            stress = stress_of(self.atoms)
+            energy, forces, stress = evaluate(self.atoms)
         except CalculatorError as error:
             raise InputError(f"{self.title} failed: {error}") from error
         if not (np.isfinite(energy) and np.isfinite(forces).all()):

@@ -7,14 +7,12 @@ libraries are loaded, and no label depends on the one before (some calculators s
 
 from typing import Any
 
-from lizrcl_flows.engines.calculation import answer, energy_and_forces, make_atoms, stress_of
+from lizrcl_flows.engines.calculation import answer, evaluate, make_atoms
 
 
 def compute(request: dict[str, Any]) -> dict[str, Any]:
     """Return energy (eV), forces (eV/A) and stress (eV/A^3) of a request."""
-    atoms = make_atoms(request)
-    energy, forces = energy_and_forces(atoms)
-    stress = stress_of(atoms)
+    energy, forces, stress = evaluate(make_atoms(request))
     return {"energy": energy, "forces": forces.tolist(), "stress": None if stress is None else stress.tolist()}
 
 

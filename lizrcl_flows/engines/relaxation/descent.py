@@ -10,14 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lizrcl_flows.engines.calculation import (
-    CalculatorError,
-    answer,
-    energy_and_forces,
-    in_one_line,
-    make_atoms,
-    stress_of,
-)
+from lizrcl_flows.engines.calculation import CalculatorError, answer, evaluate, in_one_line, make_atoms
 from lizrcl_flows.units import GPA_PER_EV_A3
 
 STEPS_FILE = "steps.txt"
@@ -57,8 +50,7 @@ class _Relaxation:
         CalculatorError
             If the calculator fails, has no stress for a cell that moves, or the structure has left all bounds.
         """
-        energy, forces = energy_and_forces(self.atoms)
-        stress = stress_of(self.atoms)
+        energy, forces, stress = evaluate(self.atoms)
         if self.cell_moves and stress is None:
             raise CalculatorError("it gives no stress, so only positions can be relaxed: cell 'fixed'")
         volume = abs(float(np.linalg.det(self.atoms.cell.array)))
