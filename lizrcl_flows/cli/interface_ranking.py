@@ -18,8 +18,12 @@ Outcome = tuple["Structure", "RelaxationResult"]
 
 def show_ranking(matches: "Sequence[InterfaceMatch]", options: dict[str, Any], *, as_json: bool) -> None:
     """Relax the first candidates of a search with the in-plane cell kept, and print them by interface energy."""
+    from lizrcl_flows.science.interfaces.search import best_of_each_pair
+
     directory = options["workdir"] or Path("interface_relaxations")
-    cells = list(islice((cell for match in matches for cell in _cells(match)), options["first"]))
+    # one match of each pair of planes, so that few candidates see many orientations
+    chosen = best_of_each_pair(matches)
+    cells = list(islice((cell for match in chosen for cell in _cells(match)), options["first"]))
     say(f"relaxing two bulk crystals and {len(cells)} candidates with {options['relax']} in {directory}/")
     bulk = {}
     for crystal in (matches[0].film.crystal, matches[0].substrate.crystal):

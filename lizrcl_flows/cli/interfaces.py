@@ -92,8 +92,9 @@ def search(film: str, substrate: str, as_json: bool, **options: Any) -> None:
     """List how planes of FILM fit planes of SUBSTRATE, the least strained first.
 
     FILM and SUBSTRATE are bundled crystals (full name, or in short: cubic, ideal, alpha, ...) or structure files.
-    Strains are what the film would take if the substrate took none, both principal values. Miller indices
-    (conventional) are in the cell as given; [primitive] ones in the primitive cell, which --max-miller counts.
+    Columns: planes in the cell as given and in the primitive cell (prim.), which --max-miller counts; area; principal
+    strains e1 and e2 that the film would take if the substrate took none; primitive surface cells, layers and atoms of
+    the smallest cell; angle between the in-plane axes; how many equal matches symmetry makes of it.
     """
     matches = _found(film, substrate, options, options["preset"])
     if options["relax"]:
@@ -105,7 +106,7 @@ def search(film: str, substrate: str, as_json: bool, **options: Any) -> None:
         emit_json([_row_facts(number, match) for number, match in enumerate(matches, start=1)])
         return
     shown = matches[: options["limit"]]
-    show(table(_HEADER, [_row(number, match) for number, match in enumerate(shown, start=1)]))
+    show(table(_header(matches[0]), [_row(number, match) for number, match in enumerate(shown, start=1)], dense=True))
     n_pairs = len({match.planes for match in matches})
     cut = f"; the first {len(shown)} are shown" if len(shown) < len(matches) else ""
     say(f"{len(matches)} distinct matches of {n_pairs} pairs of planes{cut}; `lizrcl interface build` makes cells")
@@ -214,10 +215,9 @@ def _flat(value: Any) -> str:
     return str(value).replace('"', "'")
 
 
-_HEADER = (
-    *("#", "film", "[primitive]", "substrate", "[primitive]", "area A^2", "strain 1 %", "strain 2 %"),
-    *("cells", "layers", "atoms", "turn deg", "times"),
-)
+def _header(match: "InterfaceMatch") -> list[str]:
+    planes = [name for side in (match.film, match.substrate) for name in (side.crystal.name, "prim.")]
+    return ["#", *planes, "A^2", "e1 %", "e2 %", "cells", "layers", "atoms", "turn", "x"]
 
 
 def _row(number: int, match: "InterfaceMatch") -> list[Any]:
@@ -226,11 +226,11 @@ def _row(number: int, match: "InterfaceMatch") -> list[Any]:
     found = match.coincidence
     planes = []
     for side in (match.film, match.substrate):
-        planes += [f"{side.crystal.name} {index_text(side.plane.conventional)}", index_text(side.plane.primitive)]
-    strains = [round(100 * strain, 3) for strain in found.mismatch]
+        planes += [index_text(side.plane.conventional), index_text(side.plane.primitive)]
+    strains = [f"{100 * strain:+.2f}" for strain in found.mismatch]
     return [
-        *(number, *planes, round(found.area_a2, 1), *strains, f"{found.n_film}:{found.n_substrate}"),
-        *(f"{match.layers[0]}/{match.layers[1]}", match.n_atoms, round(found.rotation_deg, 1), found.multiplicity),
+        *(number, *planes, f"{found.area_a2:.1f}", *strains, f"{found.n_film}:{found.n_substrate}"),
+        *(f"{match.layers[0]}/{match.layers[1]}", match.n_atoms, f"{found.rotation_deg:.0f}", found.multiplicity),
     ]
 
 

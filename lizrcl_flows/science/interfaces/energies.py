@@ -1,5 +1,6 @@
 """How good an interface is: interface energies from total energies, and the ranking of candidates."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -89,7 +90,8 @@ def rank(
 
     Slabs with the composition of their bulk are ranked by interface energy, all in one list; others can be compared
     only with candidates of the same composition and number of interfaces, by energy for the area. Classes follow each
-    other, the one with interface energies first.
+    other, the one with interface energies first. A candidate without a finite energy, whose relaxation failed, is left
+    out.
 
     Parameters
     ----------
@@ -109,6 +111,9 @@ def rank(
     gammas: list[float | None] = []
     for number, (structure, energy) in enumerate(candidates):
         area, n_interfaces = _area(structure)
+        if not math.isfinite(energy):
+            gammas.append(None)
+            continue
         gamma = _gamma(structure, energy, known)
         gammas.append(gamma)
         counts = composition(structure.numbers)

@@ -61,6 +61,11 @@ def test_without_bulk_energies_only_equal_compositions_are_compared(built):
     assert all(entry.interface_energy_j_per_m2 is None for entry in ranked)
 
 
+def test_failed_relaxations_are_left_out(built):
+    ranked = rank([(built["thin"], float("nan")), (built["thick"], -400.0)])
+    assert [(entry.structure.id, entry.rank) for entry in ranked] == [(built["thick"].id, 1)]
+
+
 def test_what_is_no_interface_cannot_be_ranked(bulk):
     with pytest.raises(InputError, match="no area_a2"):
         rank([(bulk["cubic"], -1.0)])
