@@ -50,3 +50,34 @@ def farthest_point(pool: Array, known: Array, n: int) -> tuple[npt.NDArray[np.in
             indices.append(pick)
             distances.append(distance)
     return np.array(indices, dtype=np.int64), np.array(distances)
+
+
+@single_threaded
+def covering_radii(pool: Array, known: Array, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return how well rows are covered as one after the other is chosen.
+
+    Parameters
+    ----------
+    pool, known
+        As for `farthest_point`.
+    chosen
+        Rows of the pool in order of choice.
+
+    Returns
+    -------
+    ndarray
+        For each choice, the distance of the row that is farthest from all known and chosen rows once it is made; it
+        does not increase.
+
+    Raises
+    ------
+    ValueError
+        If pool and known rows differ in width or a number is not finite.
+    """
+    radii = []
+    if len(chosen):
+        coverage = Coverage(np.asarray(pool), np.asarray(known))
+        for pick in chosen:
+            coverage.take(np.array([pick]))
+            radii.append(coverage.farthest()[1])
+    return np.array(radii)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from lizrcl_flows.engines.selection.base import Selector
 
 ENGINES = {
+    "clusters": "lizrcl_flows.engines.selection.clusters:ClusterSelector",
+    "environments": "lizrcl_flows.engines.selection.environments:EnvironmentSelector",
     "farthest_point": "lizrcl_flows.engines.selection.farthest_point:FarthestPointSelector",
     "random": "lizrcl_flows.engines.selection.random:RandomSelector",
 }
