@@ -19,7 +19,7 @@ from lizrcl_flows.jobs.context import derived_seed, open_archive, provenance, wo
 from lizrcl_flows.jobs.training import committee_files, committee_of, labelled_structures, newest_dataset
 from lizrcl_flows.nep import Committee as NepCommittee
 from lizrcl_flows.science.convergence import convergence_evidence
-from lizrcl_flows.science.descriptors import mean_descriptors
+from lizrcl_flows.science.descriptors import mean_descriptors, nep_environments
 from lizrcl_flows.science.geometry import shortest_contact
 from lizrcl_flows.science.screening import Judged, count_rejections, eps_statistics, screen_frames
 from lizrcl_flows.science.structures import structure_from_frame
@@ -142,17 +142,22 @@ def _choose(
     if not pool or n_wanted == 0:
         return Selection(indices=(), scores=())
     dataset = newest_dataset(archive, campaign.name, "train")
-    known = labelled_structures(archive, archive.dataset_labels(dataset)) if dataset else []
+    labelled = labelled_structures(archive, archive.dataset_labels(dataset)) if dataset else []
+    known = [structure for structure, _ in labelled]
     rng = np.random.default_rng(derived_seed(campaign.spec.seed, "select", index))
-    return selector.select(
-        Pool(
-            descriptors=mean_descriptors(evaluator, [entry.structure for _, entry in pool]),
-            known=mean_descriptors(evaluator, [structure for structure, _ in known]),
-            eps=np.array([judged.eps for judged, _ in pool]),
-        ),
-        n_wanted,
-        rng,
-    )
+    return selector.select(_pool(evaluator, pool, known, selector), n_wanted, rng)
+
+
+def _pool(
+    evaluator: NepCommittee, pool: Sequence[tuple[Judged, _Found]], known: Sequence[Structure], selector: Selector
+) -> Pool:
+    """Describe candidates and training set as the selector needs it."""
+    structures, eps = [found.structure for _, found in pool], np.array([judged.eps for judged, _ in pool])
+    if selector.needs == "rows":
+        return Pool(mean_descriptors(evaluator, structures), mean_descriptors(evaluator, known), eps)
+    atoms = nep_environments(evaluator, structures, [found.eps_atoms for _, found in pool])
+    known_atoms = nep_environments(evaluator, known)
+    return Pool(atoms.means(), known_atoms.means(), eps, environments=atoms, known_environments=known_atoms)
 
 
 def _candidate(

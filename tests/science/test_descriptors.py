@@ -3,7 +3,7 @@ import pytest
 
 from lizrcl_flows.documents import Label
 from lizrcl_flows.nep import Committee, NepHeader, NepModel
-from lizrcl_flows.science.descriptors import mean_descriptors
+from lizrcl_flows.science.descriptors import mean_descriptors, nep_environments
 from lizrcl_flows.science.parity import Predictions, parity_groups
 from lizrcl_flows.science.perturbation import perturb
 from lizrcl_flows.science.selection import farthest_point
@@ -46,6 +46,17 @@ def test_a_row_is_the_mean_over_the_atoms_and_does_not_know_the_size_of_the_cell
 
 def test_no_structures_give_an_empty_array(committee):
     assert mean_descriptors(committee, []).size == 0
+
+
+def test_environments_are_the_atomic_rows_with_their_eps(committee):
+    structures = [perturb(IDEAL, np.random.default_rng(1)), supercell(IDEAL, (1, 1, 2))]
+    eps = [np.arange(structure.n_atoms) / 10 for structure in structures]
+    found = nep_environments(committee, structures, eps)
+    np.testing.assert_allclose(found.means(), mean_descriptors(committee, structures), rtol=1e-5)
+    np.testing.assert_array_equal(found.numbers, np.concatenate([structure.numbers for structure in structures]))
+    np.testing.assert_array_equal(found.eps, np.concatenate(eps))
+    assert found.rows.dtype == np.float32
+    assert len(nep_environments(committee, []).rows) == 0
 
 
 def test_farthest_points_visit_every_phase_first(committee):
