@@ -63,6 +63,7 @@ class AseLabeller(Engine):
             parameters=dict(spec.parameters),
             note=spec.note,
             max_attempts=spec.max_attempts,
+            file=spec.file,
         )
 
     def level(self) -> Level:
