@@ -1,4 +1,4 @@
-"""Analysis and screening: contacts, farthest points, mean square displacement and D against plain references.
+"""Analysis and screening: contacts, mean square displacement and D against plain references.
 
 CPU times of one process; ours and the reference take turns, and the ratio is that of their medians. Run it with
 OMP_NUM_THREADS=1.
@@ -16,7 +16,6 @@ from ase.neighborlist import neighbor_list
 from lizrcl_flows.science.diffusion import diffusion_coefficient
 from lizrcl_flows.science.geometry import shortest_contact
 from lizrcl_flows.science.msd import msd_fft
-from lizrcl_flows.science.selection import farthest_point
 from lizrcl_flows.science.structures import atoms_from_structure, load_structure, supercell
 
 TURNS = 3
@@ -47,20 +46,6 @@ def contacts(repeat: tuple[int, int, int], times: int) -> None:
     )
 
 
-def selection() -> None:
-    rng = np.random.default_rng(0)
-    pool, known = rng.normal(size=(10_000, 54)), rng.normal(size=(2000, 54))
-
-    def plain() -> None:
-        nearest = np.array([np.linalg.norm(known - row, axis=1).min() for row in pool])
-        for _ in range(200):
-            nearest = np.minimum(nearest, np.linalg.norm(pool - pool[np.argmax(nearest)], axis=1))
-
-    compare(
-        "farthest point, 200 of 10000 x 54 with 2000 known", lambda: farthest_point(pool, known, 200), plain, "numpy"
-    )
-
-
 def displacements() -> None:
     rng = np.random.default_rng(0)
     paths = np.cumsum(rng.normal(size=(1000, 200, 3)), axis=0)
@@ -81,5 +66,4 @@ def displacements() -> None:
 if __name__ == "__main__":
     contacts((2, 2, 1), 200)
     contacts((12, 12, 5), 1)
-    selection()
     displacements()
