@@ -1,12 +1,13 @@
-"""`lizrcl campaign new|list|status|start|run|advance|pause|resume`."""
+"""`lizrcl campaign new|list|status|initial|start|run|advance|pause|resume`."""
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lizrcl_flows.cli.initial import initial
 from lizrcl_flows.cli.lazy import SuggestingGroup
+from lizrcl_flows.cli.local_runs import local_run, workdir_option
 from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
 from lizrcl_flows.cli.progress import (
     ENDED,
@@ -31,6 +32,9 @@ AS_WRITTEN = "as written"
 @click.group(cls=SuggestingGroup)
 def campaign() -> None:
     """Make campaigns, run them, see how they stand. NAME is a campaign's name or (the beginning of) its id."""
+
+
+campaign.add_command(initial)
 
 
 @campaign.command("new")
@@ -189,7 +193,7 @@ def _submit_next(name: str, *, dry_run: bool, as_json: bool) -> None:
 
 @campaign.command("run")
 @click.argument("name")
-@click.option("--workdir", type=click.Path(path_type=Path), help="Where jobs run; default: LIZRCL_DATA_DIR/runs/NAME.")
+@workdir_option
 @dry_run_option
 def run(name: str, workdir: Path | None, dry_run: bool) -> None:
     """Run a campaign on this machine without FireWorks, turn after turn, until it has ended; again resumes."""
@@ -197,15 +201,10 @@ def run(name: str, workdir: Path | None, dry_run: bool) -> None:
         _submit_next(name, dry_run=True, as_json=False)
         return
     with open_archive(write=True) as archive:
-        from lizrcl_flows.archive.jobstore import job_store
         from lizrcl_flows.flows.campaigns import run_campaign
-        from lizrcl_flows.settings import load_settings
 
         entry = find_campaign(archive, name)
-        directory = workdir or load_settings().data_dir / "runs" / entry.name
-        directory.mkdir(parents=True, exist_ok=True)
-        store = job_store(archive.uri, archive.database_name)
-        warnings.filterwarnings("ignore", message="cd is deprecated", category=FutureWarning)  # jobflow's use of monty
+        store, directory = local_run(archive, entry, workdir)
         ended = run_campaign(archive, entry.id, store, directory, on_turn=_say_turn)
         content = campaign_status(archive, ended)
     print_status(content)

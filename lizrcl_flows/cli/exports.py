@@ -117,8 +117,11 @@ def _write_candidate(archive: "Archive", document: Any) -> Files:
 
     def content() -> bytes:
         structure = archive.get(Structure, document.structure)
-        info = {"candidate": document.id, "eps": document.eps, "verdict": document.verdict}
-        return frame_text(structure, info, {"eps_atoms": document.eps_atoms}).encode()
+        told = {"eps": document.eps, "score": document.score}
+        info = {"candidate": document.id, "verdict": document.verdict}
+        info |= {name: value for name, value in told.items() if value is not None}
+        columns = {} if document.eps_atoms is None else {"eps_atoms": document.eps_atoms}
+        return frame_text(structure, info, columns).encode()
 
     yield f"{document.id}.xyz", content
 

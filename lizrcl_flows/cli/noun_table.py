@@ -90,7 +90,7 @@ HELP = {
 
 EXPENDABLE = (
     *("campaign", "level", "parent", "generation", "n_atoms", "wall_s", "formula", "pressure_gpa", "protocol"),
-    *("n_parameters", "purpose", "time_fs", "ensemble", "dataset", "steps", "max_force", "reason"),
+    *("n_parameters", "purpose", "time_fs", "ensemble", "dataset", "steps", "max_force", "score", "reason"),
 )
 """Columns that are left out, the first one first, where a terminal is too narrow for all of them."""
 
@@ -122,6 +122,7 @@ NOUNS = {
                 Column("temperature_k", "T (K)"),
                 Column("time_fs", "time (fs)"),
                 Column("eps", "eps (eV/A)"),
+                Column("score", "score"),
                 Column("verdict", "verdict"),
                 Column("reason", "reason"),
             ),

@@ -84,9 +84,24 @@ def campaign_progress(archive: "Archive", campaign: "Campaign") -> Progress:
 def _initial_stages(archive: "Archive", campaign: "Campaign") -> tuple[Stage, ...]:
     initial = campaign.spec.initial
     wanted = initial.n_structures + initial.n_holdout
+    perturbed = (initial.n_perturbed or initial.n_structures) + initial.n_holdout
     place = {"campaign": campaign.name, "generation": 0}
     made = _count(archive, "Structure", {**place, "origin.kind": "perturbed"})
-    return (Stage("make structures", made, wanted), _labels(archive, place, wanted))
+    first = (*_preparing_stages(archive, campaign, place), Stage("make structures", made, perturbed))
+    return (*first, _labels(archive, place, wanted))
+
+
+def _preparing_stages(archive: "Archive", campaign: "Campaign", place: dict[str, Any]) -> tuple[Stage, ...]:
+    """Return what comes before the first structures are perturbed, as far as the campaign file asks for it."""
+    spec, stages = campaign.spec, []
+    wanted = sum(phase.relaxed or phase.ordering is not None for phase in spec.phases) + len(spec.interfaces)
+    if wanted:
+        done = sum(event.kind == "prepared" and event.field is None for event in archive.events(campaign.id))
+        stages.append(Stage("prepare phases and interfaces", done, wanted))
+    if spec.initial.sampling is not None:
+        runs = _count(archive, "Trajectory", {**place, "purpose": "sampling"})
+        stages.append(Stage("sample with the foundation model", runs, None))
+    return tuple(stages)
 
 
 def _exploration_stages(archive: "Archive", campaign: "Campaign", index: int) -> tuple[Stage, ...]:
@@ -97,7 +112,7 @@ def _exploration_stages(archive: "Archive", campaign: "Campaign", index: int) ->
     explored = Stage(
         "explore by dynamics",
         _count(archive, "Trajectory", runs),
-        len(spec.phases) * spec.exploration.runs_per_phase,
+        len(campaign.explored_phases()) * spec.exploration.runs_per_phase,
         note=f"{blown} stopped early" if blown else "",
     )
     doubtful = _count(archive, "Candidate", place)
@@ -108,8 +123,9 @@ def _exploration_stages(archive: "Archive", campaign: "Campaign", index: int) ->
 
 
 def _labels(archive: "Archive", place: dict[str, Any], wanted: int | None) -> Stage:
-    failed = _count(archive, "Label", {**place, "status": {"$ne": "accepted"}})
-    return Stage("label", _count(archive, "Label", place), wanted, f"{failed} failed" if failed else "")
+    asked = {**place, "purpose": {"$ne": "ranking"}}
+    failed = _count(archive, "Label", {**asked, "status": {"$ne": "accepted"}})
+    return Stage("label", _count(archive, "Label", asked), wanted, f"{failed} failed" if failed else "")
 
 
 def _learning_stages(archive: "Archive", campaign: "Campaign", index: int) -> tuple[Stage, ...]:

@@ -69,7 +69,8 @@ def _eps(archive: "Archive", campaign: "Campaign") -> dict[int, Any]:
     from lizrcl_flows.documents import Candidate
 
     found: dict[int, list[float]] = {}
-    for record in archive.find_records(Candidate, {"campaign": campaign.name}, fields=["generation", "eps"]):
+    doubted = {"campaign": campaign.name, "eps": {"$ne": None}}
+    for record in archive.find_records(Candidate, doubted, fields=["generation", "eps"]):
         found.setdefault(record["generation"], []).append(record["eps"])
     return {index: np.array(values) for index, values in sorted(found.items())}
 

@@ -90,7 +90,9 @@ class Generation(Document):
     n_failed: Count = 0
     eps_max: Force | None = Field(default=None, description="largest finite eps of the explored frames")
     eps_median: Force | None = None
-    selection_radii: tuple[Number, ...] = Field(default=(), description="descriptor distance of each pick")
+    selection_radii: tuple[Number, ...] = Field(
+        default=(), description="distance of the worst covered candidate once each pick is made"
+    )
     dataset: str | None = Field(default=None, description="training set after this generation")
     committee_before: str | None = None
     committee_after: str | None = None

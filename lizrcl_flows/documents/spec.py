@@ -34,6 +34,10 @@ class OrderingSpec(Record):
     supercell: tuple[Positive, Positive, Positive] = Field(
         default=(1, 1, 1), description="of the partially occupied cell, in which its sites are ordered"
     )
+    max_cells: Positive | None = Field(default=None, description="instead: every distinct supercell of up to so many")
+    fixed: tuple[Symbol, ...] = Field(
+        default=(), description="elements that are not ordered: their most occupied sites are filled"
+    )
     n_relaxed: Positive = Field(default=20, description="orderings of lowest Ewald energy that are relaxed")
     charges: dict[str, Annotated[float, Unit("e")]] = Field(
         default_factory=dict, description="formal charge of each element; the usual one where absent"
@@ -41,6 +45,7 @@ class OrderingSpec(Record):
     max_enumerated: Positive = Field(
         default=3_000_000, description="configurations up to which all are enumerated; above, Monte Carlo searches"
     )
+    seed: Seed = Field(default=0, description="of the Monte Carlo search")
 
 
 class PhaseSpec(Record):
@@ -68,6 +73,9 @@ class FoundationSpec(Record):
     fmax_ev_per_a: Annotated[float, Field(gt=0), Unit("eV/A")] = Field(
         default=0.05, description="largest force at which a relaxation has ended"
     )
+    smax_gpa: Annotated[float, Field(gt=0), Unit("GPa")] = Field(
+        default=0.1, description="largest component of the residual stress at which a cell has been relaxed"
+    )
     max_steps: Positive = Field(default=500, description="steps after which a relaxation has failed")
 
 
@@ -81,7 +89,7 @@ class InterfaceSpec(Record):
     )
     max_area_a2: AreaA2 | None = Field(default=None, description="instead of the preset's")
     max_strain: Fraction | None = Field(default=None, description="largest principal strain, instead of the preset's")
-    max_miller: Positive = 1
+    max_miller: Positive | None = Field(default=None, description="largest Miller index, instead of the preset's")
     max_atoms: Positive = 200
     n_orientations: Positive = Field(default=4, description="pairs of planes that are built, the best matches first")
     n_built: Positive = Field(default=6, description="terminations and registries of each pair that are relaxed")
@@ -90,9 +98,14 @@ class InterfaceSpec(Record):
     thickness_a: Length = Field(default=8.0, description="least thickness of either slab")
     gap_a: Length = 2.3
 
+    @property
+    def title(self) -> str:
+        """Name of the pair; the phase of all its interfaces."""
+        return f"{self.film}-{self.substrate}"
+
     def names(self) -> list[str]:
         """Return the names of the interfaces that the loop may explore, the lowest in energy first."""
-        return [f"{self.film}-{self.substrate}.{number + 1}" for number in range(self.n_explored)]
+        return [f"{self.title}.{number + 1}" for number in range(self.n_explored)]
 
 
 class ConditionSpec(Record):
@@ -117,6 +130,10 @@ class InitialSelectionSpec(Record):
     """How the first labels are chosen from the pool."""
 
     engine: Literal["clusters", "farthest_point", "environments", "random"] = "clusters"
+    n_components: Positive | None = Field(
+        default=None,
+        description="engine clusters: principal components (the study: 2); enough for 95 % of the variance where absent",
+    )
     soap: Literal["paper", "fast"] = Field(default="paper", description="SOAP(5 A, n_max 8, l_max 6), or (5 A, 6, 4)")
 
 

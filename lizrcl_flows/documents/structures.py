@@ -95,7 +95,7 @@ class Candidate(Document):
     structure: str
     trajectory: str | None = Field(description="run that it is a frame of; none where it was made by perturbation")
     committee: str | None = Field(description="committee that judged it; none in generation 0")
-    pool: str | None = Field(default=None, description="generation 0: id of the generation whose first pool it is in")
+    pool: str | None = Field(default=None, description="generation 0: id of the campaign whose first pool it is in")
     frame: Index = Field(description="frame of the run, or number in the pool where there is no run")
     time_fs: TimeFs
     temperature_k: Temperature | None = Field(description="set point of the run")

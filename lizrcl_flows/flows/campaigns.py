@@ -8,11 +8,12 @@ from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.flows.campaign import CampaignMaker
+from lizrcl_flows.flows.initial import InitialMaker
 from lizrcl_flows.jobs.beginning import new_campaign
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.jobs.turns import AdvanceReport, advance, turn_id
 
-__all__ = ["find_campaign", "new_campaign", "run_campaign", "set_paused", "start_campaign"]
+__all__ = ["find_campaign", "new_campaign", "run_campaign", "run_initial", "set_paused", "start_campaign"]
 
 
 def find_campaign(archive: Archive, name_or_id: str) -> Campaign:
@@ -33,10 +34,11 @@ def start_campaign(archive: Archive, campaign_id: str) -> AdvanceReport:
     Raises
     ------
     InputError
-        If the campaign names an engine that is not there.
+        If the campaign names an engine, or a model file, that is not there.
     """
     campaign = archive.get(Campaign, campaign_id)
     maker = CampaignMaker.from_spec(campaign.spec)
+    maker.generation.initial.check()
     with FireWorksSubmitter(archive.uri, archive.database_name) as submitter:
         submitter.prepare()
         return advance(archive, campaign_id, maker, submitter)
@@ -56,12 +58,13 @@ def run_campaign(
     Raises
     ------
     InputError
-        If the turn to run is on the LaunchPad already.
+        If the turn to run is on the LaunchPad already, or the campaign names a model file that is not there.
     """
     from jobflow import run_locally
 
     campaign = archive.get(Campaign, campaign_id)
     maker = CampaignMaker.from_spec(campaign.spec, manager="local")
+    maker.generation.initial.check()
     while True:
         report = advance(archive, campaign_id, maker, None)
         if on_turn is not None:
@@ -82,6 +85,34 @@ def run_campaign(
             raise_immediately=True,
             log=False,
         )
+
+
+def run_initial(archive: Archive, campaign_id: str, job_store: Any, directory: Path) -> Campaign:
+    """Make the labelled data set of generation 0 on this machine, and stop there; `run_campaign` goes on from it.
+
+    Interrupted, it is simply called again: what is in the archive or on the disk is not computed twice.
+
+    Raises
+    ------
+    InputError
+        If generation 0 is on the LaunchPad already, or the campaign names an engine or a model file that is not there.
+    """
+    from jobflow import run_locally
+
+    campaign = archive.get(Campaign, campaign_id)
+    maker = InitialMaker.from_spec(campaign.spec)
+    maker.check()
+    _require_not_queued(archive, turn_id(campaign_id, 0))
+    run_locally(
+        maker.make(campaign),
+        store=job_store,
+        create_folders=True,
+        root_dir=directory,
+        ensure_success=True,
+        raise_immediately=True,
+        log=False,
+    )
+    return archive.get(Campaign, campaign_id)
 
 
 def _require_not_queued(archive: Archive, turn: str) -> None:

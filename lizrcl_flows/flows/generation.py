@@ -15,9 +15,10 @@ from lizrcl_flows.engines.selection import make_selector
 from lizrcl_flows.engines.selection.base import Selector
 from lizrcl_flows.engines.training import make_trainer
 from lizrcl_flows.engines.training.base import Trainer
+from lizrcl_flows.flows.initial import InitialMaker
+from lizrcl_flows.flows.labelling import label_and_collect
 from lizrcl_flows.jobs.closing import close_generation
 from lizrcl_flows.jobs.exploration import explore
-from lizrcl_flows.jobs.labelling import extend_dataset, label_structures, make_initial_structures
 from lizrcl_flows.jobs.routing import in_category
 from lizrcl_flows.jobs.screening import screen_and_select
 from lizrcl_flows.jobs.training import evaluate_fresh, evaluate_holdout, train_committee
@@ -27,19 +28,22 @@ from lizrcl_flows.jobs.training import evaluate_fresh, evaluate_holdout, train_c
 class GenerationMaker(Maker):
     """Explore with the committee, screen, select, label, extend the data set, train a new committee, evaluate, close.
 
-    Generation 0 has no committee yet: it labels strained and rattled copies of the phases, and a hold-out set that is
-    never trained on.
+    Generation 0 has no committee yet: it labels what the initial maker makes, and a hold-out set that is never trained
+    on.
 
     Parameters
     ----------
     labeller, trainer, dynamics, selector
         The engines; any object that keeps the protocol of its family can stand here.
+    initial
+        Maker of the first structures.
     """
 
     labeller: LabelEngine
     trainer: Trainer
     dynamics: Dynamics
     selector: Selector
+    initial: InitialMaker
     name: str = field(default="generation")
 
     @classmethod
@@ -50,22 +54,23 @@ class GenerationMaker(Maker):
             trainer=make_trainer(spec.training),
             dynamics=make_dynamics(spec.exploration),
             selector=make_selector(spec.selection),
+            initial=InitialMaker.from_spec(spec),
         )
 
     def make(self, campaign: Campaign, index: int, closing_maker: Any) -> Flow:
         """Return the flow of generation `index`; `closing_maker` builds the turn after it."""
         here = (campaign.id, index)
         if index == 0:
-            first = in_category(make_initial_structures(campaign.id), "cpu", "make structures")
-            holdout_jobs, holdout = self._label(here, first.output["holdout"], "holdout")
-            steps, chosen, explored = [first, *holdout_jobs], first.output["train"], None
+            first, made = self.initial.steps(campaign)
+            holdout_jobs, holdout = label_and_collect(here, made["holdout"], "holdout", self.labeller)
+            steps, chosen, explored = [*first, *holdout_jobs], made["train"], made
         else:
             runs = self._explore(campaign, index)
             select = in_category(
                 screen_and_select(*here, [run.output for run in runs], self.selector), "cpu", "screen and select"
             )
             steps, chosen, explored, holdout = [*runs, select], select.output["structures"], select.output, None
-        label_jobs, labelled = self._label(here, chosen, "train")
+        label_jobs, labelled = label_and_collect(here, chosen, "train", self.labeller)
         fresh = in_category(evaluate_fresh(*here, labelled["added"]), "cpu", "evaluate fresh labels")
         train = in_category(train_committee(*here, labelled["dataset"], self.trainer), "cpu", "submit training")
         evaluate = in_category(
@@ -84,11 +89,3 @@ class GenerationMaker(Maker):
             for phase in campaign.explored_phases()
             for run in range(campaign.spec.exploration.runs_per_phase)
         ]
-
-    def _label(self, here: tuple[str, int], structures: Any, split: str) -> tuple[list[Any], Any]:
-        """Label structures and collect the accepted ones into a data set."""
-        label = in_category(label_structures(*here, structures, split, self.labeller), "cpu", f"submit labels {split}")
-        collect = in_category(
-            extend_dataset(*here, label.output, split, self.labeller), "cpu", f"extend data set {split}"
-        )
-        return [label, collect], collect.output

@@ -123,10 +123,16 @@ def _stalled(index: int, counts: Mapping[str, Any], labelled: Mapping[str, Any],
 
 
 def _timings(archive: Archive, campaign: str, index: int) -> tuple[PhaseTiming, ...]:
-    stages = (("label", Label), ("train", Model), ("explore", Trajectory))
+    ranking = {"purpose": "ranking"}
+    stages: tuple[tuple[str, type[Label | Model | Trajectory], dict[str, Any]], ...] = (
+        ("prepare", Label, ranking),
+        ("label", Label, {"purpose": {"$ne": "ranking"}}),
+        ("train", Model, {}),
+        ("explore", Trajectory, {}),
+    )
     timings = []
-    for stage, kind in stages:
-        place = {"campaign": campaign, "generation": index}
+    for stage, kind, criteria in stages:
+        place = {"campaign": campaign, "generation": index, **criteria}
         records = list(archive.find_records(kind, place, fields=["wall_s", "core_hours"]))
         if records:
             wall, hours = (sum(record[name] for record in records) for name in ("wall_s", "core_hours"))

@@ -1,4 +1,4 @@
-"""Jobs around labels: make the first structures, label in batches, collect what came back into a data set."""
+"""Jobs around labels: label in batches, collect what came back into a data set."""
 
 from pathlib import Path
 from typing import Any
@@ -10,36 +10,11 @@ from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign, Dataset, Label, Structure, canonical_sha256
 from lizrcl_flows.engines.labelling.base import LabelEngine, LabelResult
 from lizrcl_flows.errors import LizrclError
-from lizrcl_flows.jobs.context import count_cost, derived_seed, open_archive, provenance, work_directory
+from lizrcl_flows.jobs.context import count_cost, open_archive, provenance, work_directory
 from lizrcl_flows.jobs.routing import in_category
-from lizrcl_flows.science.perturbation import perturb
 
 MAX_STARTS = 3
 """Starts of one label after which a worker that dies is taken as the label's fault."""
-
-
-@job
-def make_initial_structures(campaign_id: str) -> dict[str, list[str]]:
-    """Strain and rattle every phase; return the ids to train on and those to hold out."""
-    with open_archive() as archive:
-        campaign = archive.get(Campaign, campaign_id)
-        initial = campaign.spec.initial
-        made: dict[str, list[str]] = {"train": [], "holdout": []}
-        for split, count in (("train", initial.n_structures), ("holdout", initial.n_holdout)):
-            for number in range(count):
-                phase = campaign.spec.phases[number % len(campaign.spec.phases)].name
-                parent = archive.get(Structure, campaign.phases[phase])
-                rng = np.random.default_rng(derived_seed(campaign.spec.seed, split, number))
-                child = perturb(
-                    parent,
-                    rng,
-                    strain=(initial.strain_min, initial.strain_max),
-                    rattle_a=initial.rattle_a,
-                    geometry_factor=campaign.spec.screening.geometry_factor,
-                )
-                document = child.revised(campaign=campaign.name, generation=0, provenance=provenance())
-                made[split].append(archive.put(document))
-        return made
 
 
 @job

@@ -52,16 +52,17 @@ def screen_and_select(campaign_id: str, index: int, trajectories: list[str], sel
         for run, trajectory in enumerate(runs):
             path = archive.fetch_file(trajectory.files[0], directory / f"run{run}")
             judged.extend(_judge(campaign, trajectory, path, evaluator, (run, found)))
-        known = {label.structure for label in archive.find(Label, {"campaign": campaign.name})}
+        asked = {"campaign": campaign.name, "purpose": {"$ne": "ranking"}}
+        known = {label.structure for label in archive.find(Label, asked)}
         contact = partial(_contact, found, campaign.spec.screening.geometry_factor)
         doubtful, n_accurate = screen_frames(judged, campaign.spec.screening, known, contact)
         pool = [frame for frame in doubtful if not frame.reason]
         chosen = _choose(archive, campaign, index, evaluator, [(f, found[f.run, f.frame]) for f in pool], selector)
-        picked = {(pool[i].run, pool[i].frame) for i in chosen.indices}
+        scores = {(pool[i].run, pool[i].frame): score for i, score in zip(chosen.indices, chosen.scores, strict=True)}
         archive.put_many([found[frame.run, frame.frame].structure for frame in doubtful])
         archive.put_many(
             [
-                _candidate(campaign, index, committee, frame, found[place], picked=place in picked)
+                _candidate(campaign, index, committee, frame, found[place], score=scores.get(place))
                 for frame in doubtful
                 for place in [(frame.run, frame.frame)]
             ]
@@ -85,7 +86,7 @@ def screen_and_select(campaign_id: str, index: int, trajectories: list[str], sel
             "n_selected": len(chosen.indices),
             "eps_max": eps_max,
             "eps_median": eps_median,
-            "selection_radii": [float(score) for score in chosen.scores],
+            "selection_radii": list(chosen.radii),
             "convergence": evidence.model_dump(),
         }
 
@@ -161,8 +162,9 @@ def _pool(
 
 
 def _candidate(
-    campaign: Campaign, index: int, committee: Committee, judged: Judged, found: _Found, *, picked: bool
+    campaign: Campaign, index: int, committee: Committee, judged: Judged, found: _Found, *, score: float | None
 ) -> Candidate:
+    """Return the document of a frame; one that was chosen has a score."""
     spare = "not chosen within the number of labels of this generation"
     trajectory, structure = found.trajectory, found.structure
     return Candidate(
@@ -182,8 +184,9 @@ def _candidate(
         n_atoms=structure.n_atoms,
         eps_atoms=found.eps_atoms,
         formula=structure.formula,
-        verdict="rejected" if judged.reason else "selected" if picked else "spare",
-        reason=judged.reason or ("" if picked else spare),
+        score=score,
+        verdict="rejected" if judged.reason else "spare" if score is None else "selected",
+        reason=judged.reason or (spare if score is None else ""),
         offence=judged.offence,
         parents=(structure.id, trajectory.id, committee.id),
         provenance=provenance(),

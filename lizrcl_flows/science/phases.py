@@ -1,9 +1,11 @@
 """The starting structures of a campaign, checked before anything rests on them."""
 
 from lizrcl_flows.documents import Structure
-from lizrcl_flows.documents.spec import CampaignSpec
+from lizrcl_flows.documents.spec import CampaignSpec, PhaseSpec
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.geometry import shortest_contact
+from lizrcl_flows.science.occupancies import load_partial
+from lizrcl_flows.science.orderings import OrderingRequest, find_orderings, ordered_structures
 from lizrcl_flows.science.structures import load_structure, supercell
 
 
@@ -17,7 +19,7 @@ def starting_structures(spec: CampaignSpec) -> dict[str, Structure]:
     """
     structures = {}
     for phase in spec.phases:
-        cell = load_structure(phase.structure, phase=phase.name, region=phase.region)
+        cell = phase_crystals(phase, n_lowest=1)[0]
         foreign = sorted(set(cell.chemical_system.split("-")) - set(spec.elements))
         if foreign:
             raise InputError(
@@ -33,3 +35,35 @@ def starting_structures(spec: CampaignSpec) -> dict[str, Structure]:
             )
         structures[phase.name] = supercell(cell, phase.supercell)
     return structures
+
+
+def phase_crystals(phase: PhaseSpec, n_lowest: int | None = None) -> list[Structure]:
+    """Return the crystal of a phase without its supercell; of a partially occupied one the orderings to choose from.
+
+    Parameters
+    ----------
+    n_lowest
+        How many orderings, the lowest in Ewald energy first; by default as many as are relaxed.
+
+    Raises
+    ------
+    InputError
+        If the structure cannot be read, or cannot be ordered as the phase asks.
+    """
+    if phase.ordering is None:
+        return [load_structure(phase.structure, phase=phase.name, region=phase.region)]
+    ordering = phase.ordering
+    request = OrderingRequest(
+        supercell=ordering.supercell,
+        max_cells=ordering.max_cells,
+        fixed=ordering.fixed,
+        n_lowest=n_lowest or ordering.n_relaxed,
+        charges=ordering.charges,
+        max_raw=ordering.max_enumerated,
+        seed=ordering.seed,
+    )
+    try:
+        found = find_orderings(load_partial(phase.structure), request)
+    except InputError as error:
+        raise InputError(f"phase {phase.name}: {error}") from None
+    return ordered_structures(found, phase=phase.name, region=phase.region)

@@ -62,8 +62,11 @@ def test_every_command_and_verb_can_be_loaded_and_explains_itself(name: str) -> 
         assert CliRunner().invoke(verb, ["--help"]).exit_code == 0
 
 
-READING = {"list", "show", "find", "status", "check"}
-WRITING = {"new", "start", "run", "advance", "pause", "resume", "init", "stop", "export", "write"}
+READING = {"list", "show", "find", "status", "check", "search"}
+WRITING = {
+    *("new", "initial", "start", "run", "advance", "pause", "resume"),
+    *("init", "stop", "export", "write", "build", "order"),
+}
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))

@@ -1,0 +1,223 @@
+"""The job that makes the pool of generation 0 and chooses from it what is labelled first.
+
+The pool holds strained and rattled copies of every cell and, where the campaign asks for sampling, the frames of the
+foundation model's dynamics. Where it is larger than the number of labels, the selector chooses, and every member of the
+pool becomes a candidate with its place in the map, its score and its verdict.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jobflow import job
+
+from lizrcl_flows.archive import Archive
+from lizrcl_flows.documents import Campaign, Candidate, Label, Offence, Origin, RejectionCount, Structure, Trajectory
+from lizrcl_flows.documents.arrays import Array
+from lizrcl_flows.engines.selection.base import Pool, Selection, Selector
+from lizrcl_flows.gpumd import read_dump_xyz
+from lizrcl_flows.jobs.context import derived_seed, open_archive, provenance, work_directory
+from lizrcl_flows.jobs.preparing import pool_cells
+from lizrcl_flows.jobs.sampling import sampled_trajectories
+from lizrcl_flows.science.clusters import principal_axes
+from lizrcl_flows.science.environments import Environments
+from lizrcl_flows.science.geometry import shortest_contact
+from lizrcl_flows.science.perturbation import perturb
+from lizrcl_flows.science.soap import soap_environments, soap_rows
+from lizrcl_flows.science.structures import structure_from_frame
+from lizrcl_flows.settings import load_settings
+
+EVENT = "initial_selection"
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One structure of the pool; `number` is the frame of its run, or its number among the perturbed ones."""
+
+    structure: Structure
+    number: int
+    trajectory: Trajectory | None = None
+    time_fs: float = 0.0
+    reason: str = ""
+    offence: Offence | None = None
+
+
+@job
+def choose_initial(campaign_id: str, selector: Selector) -> dict[str, Any]:
+    """Make the pool, choose from it, store both; return the ids to train on, those to hold out, and the counts."""
+    with open_archive() as archive:
+        campaign = archive.get(Campaign, campaign_id)
+        known = _chosen_before(archive, campaign_id)
+        if known is not None:
+            return known
+        initial = campaign.spec.initial
+        holdout = list(_perturbed(archive, campaign, "holdout", initial.n_holdout))
+        made = list(_perturbed(archive, campaign, "train", initial.n_perturbed or initial.n_structures))
+        chosen: dict[str, Any] = {"train": [member.structure.id for member in made]}
+        if initial.sampling is not None or len(made) > initial.n_structures:
+            with work_directory(f"{campaign_id}-initial") as directory:
+                frames = list(_frames(archive, campaign, directory))
+            pool = _judged(campaign, [*made, *frames], {member.structure.id for member in holdout})
+            chosen = _chosen(archive, campaign, pool, selector)
+        archive.put_many([member.structure for member in (*holdout, *made)])
+        chosen["holdout"] = [member.structure.id for member in holdout]
+        archive.record_event(campaign_id, EVENT, value=chosen, why="first structures chosen", key=EVENT)
+        return chosen
+
+
+def _chosen_before(archive: Archive, campaign_id: str) -> dict[str, Any] | None:
+    """Return an earlier choice. It stands: labels made since would steer the selector elsewhere."""
+    wanted = f"{campaign_id}/{EVENT}"
+    found = next((event.value for event in archive.events(campaign_id) if event.id == wanted), None)
+    return dict(found) if isinstance(found, dict) else None
+
+
+def _perturbed(archive: Archive, campaign: Campaign, split: str, count: int) -> Iterator[_Member]:
+    """Yield strained and rattled copies, cell after cell in turn."""
+    initial, names = campaign.spec.initial, list(pool_cells(campaign))
+    cells = {name: archive.get(Structure, cell) for name, cell in pool_cells(campaign).items()}
+    for number in range(count):
+        child = perturb(
+            cells[names[number % len(names)]],
+            np.random.default_rng(derived_seed(campaign.spec.seed, split, number)),
+            strain=(initial.strain_min, initial.strain_max),
+            rattle_a=initial.rattle_a,
+            geometry_factor=campaign.spec.screening.geometry_factor,
+        )
+        yield _Member(child.revised(campaign=campaign.name, generation=0, provenance=provenance()), number)
+
+
+def _frames(archive: Archive, campaign: Campaign, directory: Path) -> Iterator[_Member]:
+    """Yield the frames of all sampling runs."""
+    for run, trajectory in enumerate(sampled_trajectories(archive, campaign)):
+        path = archive.fetch_file(trajectory.files[0], directory / f"run{run}")
+        with read_dump_xyz(path) as frames:
+            for number, frame in enumerate(frames):
+                structure = structure_from_frame(
+                    frame,
+                    origin=Origin(kind="sampling", source=trajectory.id, parameters={"frame": number}),
+                    phase=trajectory.phase,
+                    region=trajectory.region,
+                    parents=(trajectory.id,),
+                ).revised(campaign=campaign.name, generation=0, provenance=provenance())
+                time_fs = frame.time_fs or (number + 1) * trajectory.sample_every * trajectory.time_step_fs
+                yield _Member(structure, number, trajectory, time_fs)
+
+
+def _judged(campaign: Campaign, pool: Sequence[_Member], seen: set[str]) -> list[_Member]:
+    """Mark what cannot be chosen: atoms that are too close, structures that the pool or the hold-out has already."""
+    judged = []
+    for member in pool:
+        offence = shortest_contact(member.structure, campaign.spec.screening.geometry_factor)
+        if offence is not None:
+            judged.append(replace(member, reason="atoms too close", offence=offence))
+        elif member.structure.id in seen:
+            judged.append(replace(member, reason="structure already known"))
+        else:
+            judged.append(member)
+        seen.add(member.structure.id)
+    return judged
+
+
+def _chosen(archive: Archive, campaign: Campaign, pool: Sequence[_Member], selector: Selector) -> dict[str, Any]:
+    """Choose from the pool, write every member as a candidate, and return ids and counts."""
+    usable = [member for member in pool if not member.reason]
+    rows = _rows(campaign, [member.structure for member in usable])
+    choice = _select(archive, campaign, usable, rows, selector)
+    places, explained = principal_axes(rows, 2)  # the map shows the pool; what is known has no place in it
+    archive.put_many([member.structure for member in pool])
+    scores = dict(zip(choice.indices, choice.scores, strict=True))
+    unusable = [_candidate(campaign, member) for member in pool if member.reason]
+    judged = [
+        _candidate(campaign, member, scores.get(i), (float(places[i, 0]), float(places[i, 1])), picked=i in scores)
+        for i, member in enumerate(usable)
+    ]
+    archive.put_many([*judged, *unusable])
+    reasons = sorted({member.reason for member in pool if member.reason})
+    rejected = [
+        RejectionCount(reason=reason, count=sum(member.reason == reason for member in pool)) for reason in reasons
+    ]
+    return {
+        "train": [usable[i].structure.id for i in choice.indices],
+        "n_trajectories": len({member.trajectory.id for member in pool if member.trajectory is not None}),
+        "n_explored": len(pool),
+        "n_candidates": len(usable),
+        "n_selected": len(choice.indices),
+        "selection_radii": list(choice.radii),
+        "n_rejected": [count.model_dump() for count in rejected],
+        "map_explained": [float(share) for share in explained],
+    }
+
+
+def _select(
+    archive: Archive, campaign: Campaign, usable: Sequence[_Member], rows: Array, selector: Selector
+) -> Selection:
+    """Select within the budget of labels; what is labelled already is where the selection starts from."""
+    initial, budget = campaign.spec.initial, campaign.spec.budget.labels
+    wanted = initial.n_structures
+    if budget is not None:
+        wanted = min(wanted, max(0, budget - campaign.labels_spent - initial.n_holdout))
+    labelled = {"campaign": campaign.name, "purpose": {"$in": ["train", "import"]}, "status": "accepted"}
+    known = archive.get_many(Structure, [label.structure for label in archive.find(Label, labelled)])
+    environments: tuple[Environments | None, Environments | None] = (None, None)
+    if selector.needs == "environments":
+        preset, elements = initial.selection.soap, campaign.spec.elements
+        structures = [member.structure for member in usable]
+        environments = soap_environments(structures, known, elements, preset, load_settings().threads)
+    pool = Pool(
+        descriptors=rows,
+        known=_rows(campaign, known),
+        eps=np.zeros(len(usable)),
+        environments=environments[0],
+        known_environments=environments[1],
+    )
+    return selector.select(pool, wanted, np.random.default_rng(derived_seed(campaign.spec.seed, "initial")))
+
+
+def _rows(campaign: Campaign, structures: Sequence[Structure]) -> Array:
+    return soap_rows(
+        structures,
+        campaign.spec.elements,
+        campaign.spec.initial.selection.soap,
+        n_jobs=load_settings().threads,
+    )
+
+
+def _candidate(
+    campaign: Campaign,
+    member: _Member,
+    score: float | None = None,
+    place: tuple[float, float] | None = None,
+    *,
+    picked: bool = False,
+) -> Candidate:
+    structure, trajectory = member.structure, member.trajectory
+    spare = "not chosen within the number of first labels"
+    return Candidate(
+        campaign=campaign.name,
+        generation=0,
+        structure=structure.id,
+        trajectory=trajectory.id if trajectory else None,
+        committee=None,
+        pool=campaign.id,
+        frame=member.number,
+        time_fs=member.time_fs,
+        temperature_k=trajectory.temperature_k if trajectory else None,
+        pressure_gpa=trajectory.pressure_gpa if trajectory else None,
+        phase=structure.phase,
+        eps=None,
+        eps_atoms=None,
+        n_models=0,
+        models=(),
+        n_atoms=structure.n_atoms,
+        formula=structure.formula,
+        score=score,
+        map_xy=place,
+        verdict="rejected" if member.reason else "selected" if picked else "spare",
+        reason=member.reason or ("" if picked else spare),
+        offence=member.offence,
+        parents=(structure.id, *([trajectory.id] if trajectory else [])),
+        provenance=provenance(),
+    )
