@@ -7,7 +7,7 @@ import click
 
 from lizrcl_flows.cli.initial import initial
 from lizrcl_flows.cli.lazy import SuggestingGroup
-from lizrcl_flows.cli.local_runs import local_run, workdir_option
+from lizrcl_flows.cli.local_runs import local_run, shown, workdir_option
 from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
 from lizrcl_flows.cli.progress import (
     ENDED,
@@ -205,7 +205,8 @@ def run(name: str, workdir: Path | None, dry_run: bool) -> None:
 
         entry = find_campaign(archive, name)
         store, directory = local_run(archive, entry, workdir)
-        ended = run_campaign(archive, entry.id, store, directory, on_turn=_say_turn)
+        with shown(archive, entry.id):
+            ended = run_campaign(archive, entry.id, store, directory, on_turn=_say_turn)
         content = campaign_status(archive, ended)
     print_status(content)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lizrcl_flows.cli.local_runs import local_run, workdir_option
+from lizrcl_flows.cli.local_runs import local_run, shown, workdir_option
 from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
 from lizrcl_flows.cli.session import dry_run_option, find_campaign, json_option, open_archive
 
@@ -32,7 +32,8 @@ def initial(name: str, workdir: Path | None, dry_run: bool, as_json: bool) -> No
 
             say(f"{entry.name}: making the first training set")
             store, directory = local_run(archive, entry, workdir)
-            entry = run_initial(archive, entry.id, store, directory)
+            with shown(archive, entry.id):
+                entry = run_initial(archive, entry.id, store, directory)
         content = first_training_set(archive, entry)
     if as_json:
         emit_json(content)

@@ -93,14 +93,20 @@ def _initial_stages(archive: "Archive", campaign: "Campaign") -> tuple[Stage, ..
 
 def _preparing_stages(archive: "Archive", campaign: "Campaign", place: dict[str, Any]) -> tuple[Stage, ...]:
     """Return what comes before the first structures are perturbed, as far as the campaign file asks for it."""
+    from lizrcl_flows.documents.campaigns import PREPARED
+
     spec, stages = campaign.spec, []
     wanted = sum(phase.relaxed or phase.ordering is not None for phase in spec.phases) + len(spec.interfaces)
     if wanted:
-        done = sum(event.kind == "prepared" and event.field is None for event in archive.events(campaign.id))
+        done = sum(event.kind == PREPARED and event.field is None for event in archive.events(campaign.id))
         stages.append(Stage("prepare phases and interfaces", done, wanted))
     if spec.initial.sampling is not None:
+        sampling = spec.initial.sampling
         runs = _count(archive, "Trajectory", {**place, "purpose": "sampling"})
-        stages.append(Stage("sample with the foundation model", runs, None))
+        small = {"_id": {"$in": list(campaign.pool_cells().values())}, "n_atoms": {"$lte": sampling.max_atoms}}
+        ready = not wanted or bool(campaign.prepared)
+        total = _count(archive, "Structure", small) * len(sampling.conditions) if ready else None
+        stages.append(Stage("sample with the foundation model", runs, total))
     return tuple(stages)
 
 

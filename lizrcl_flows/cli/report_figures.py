@@ -20,6 +20,7 @@ def campaign_figures(archive: "Archive", campaign: "Campaign") -> Iterator[tuple
     from lizrcl_flows.science.figures import eps_figure, learning_curve_figure, msd_figure, parity_figure
 
     turns = closed_generations(archive, campaign)
+    yield from _map(archive, campaign)
     evaluations = _holdout_evaluations(archive, turns)
     if evaluations:
         forces = {name: pair for name, entry in evaluations.items() if (pair := _forces(archive, entry))}
@@ -41,6 +42,32 @@ def campaign_figures(archive: "Archive", campaign: "Campaign") -> Iterator[tuple
     transports = campaign_transports(archive, campaign)
     if transports:
         yield "msd.png", "Mean square displacement of the diffusing ion", msd_figure(transports)
+
+
+def _map(archive: "Archive", campaign: "Campaign") -> Iterator[tuple[str, str, Any]]:
+    """Yield the map of the first pool with what was chosen from it, where there was a pool to choose from."""
+    import numpy as np
+
+    from lizrcl_flows.documents import Candidate
+    from lizrcl_flows.documents.campaigns import INITIAL_SELECTION
+    from lizrcl_flows.science.map_figures import map_figure
+
+    choice: Any = next((event.value for event in archive.events(campaign.id) if event.kind == INITIAL_SELECTION), None)
+    shown = {"pool": campaign.id, "map_xy": {"$ne": None}}
+    fields = ["structure", "map_xy", "phase"]
+    records = list(archive.find_records(Candidate, shown, fields=fields, sort=[("structure", 1)]))
+    if not records or not isinstance(choice, dict):
+        return
+    place = {record["structure"]: number for number, record in enumerate(records)}
+    drawn = map_figure(
+        np.array([record["map_xy"] for record in records]),
+        [record["phase"] or "no phase" for record in records],
+        [place[name] for name in choice["train"]],
+        np.zeros((0, 2)),
+        choice["map_explained"],
+    )
+    wish = campaign.spec.initial.selection
+    yield "map.png", f"Pool of generation 0 (SOAP {wish.soap}) with what `{wish.engine}` chose, in order", drawn
 
 
 def _holdout_evaluations(archive: "Archive", turns: "list[Generation]") -> "dict[str, Evaluation]":

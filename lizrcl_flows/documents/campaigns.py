@@ -8,6 +8,15 @@ from lizrcl_flows.documents.base import Document, Record
 from lizrcl_flows.documents.quantities import CoreHours, Count, Force, Fraction, Index, Number, Seconds
 from lizrcl_flows.documents.spec import CampaignSpec
 
+PREPARED = "prepared"
+"""Kind of the events of a campaign that say which cells were ordered, relaxed or built."""
+
+CRYSTALS = "crystals"
+"""Kind of the events of a campaign that say which crystals a phase begins with, supercell not included."""
+
+INITIAL_SELECTION = "initial_selection"
+"""Kind and key of the event of a campaign that says which structures were chosen for the first labels."""
+
 CampaignState = Literal["new", "running", "paused", "converged", "out_of_budget", "at_limit", "stalled", "complete"]
 GenerationState = Literal["running", "closed", "converged", "stalled", "promoted", "rolled_back"]
 
@@ -34,6 +43,13 @@ class Campaign(Document):
     def cell(self, phase: str) -> str:
         """Return the structure id of a phase or interface: as prepared where it was, else as it starts."""
         return self.prepared.get(phase) or self.phases[phase]
+
+    def pool_cells(self) -> dict[str, str]:
+        """Return structure ids, by name, of the cells that the first training set covers: interfaces kept included."""
+        listed = [phase.name for phase in self.spec.phases]
+        explored = [phase.name for phase in self.spec.phases if phase.explored]
+        built = [name for name in self.prepared if name not in listed]
+        return {name: self.cell(name) for name in (*explored, *built)}
 
     def explored_phases(self) -> list[str]:
         """Return the names that the loop explores: phases of the campaign file, then interfaces as they were built."""

@@ -132,7 +132,7 @@ class InitialSelectionSpec(Record):
     engine: Literal["clusters", "farthest_point", "environments", "random"] = "clusters"
     n_components: Positive | None = Field(
         default=None,
-        description="engine clusters: principal components (the study: 2); enough for 95 % of the variance where absent",
+        description="engine clusters: principal components (the study: 2); as many as 95 % of the variance need",
     )
     soap: Literal["paper", "fast"] = Field(default="paper", description="SOAP(5 A, n_max 8, l_max 6), or (5 A, 6, 4)")
 

@@ -1,15 +1,19 @@
 """How a campaign begins: its structures checked and stored, its first turn submitted."""
 
+from collections.abc import Mapping, Sequence
+
 from jobflow import job
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.documents import Campaign
+from lizrcl_flows.documents import Campaign, Structure
+from lizrcl_flows.documents.campaigns import CRYSTALS
 from lizrcl_flows.documents.spec import CampaignSpec
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.jobs.context import open_archive
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.jobs.turns import TurnMaker, advance
-from lizrcl_flows.science.phases import starting_structures
+from lizrcl_flows.science.phases import starting_crystals
+from lizrcl_flows.science.structures import supercell
 
 
 @job
@@ -31,9 +35,11 @@ def new_campaign(archive: Archive, spec: CampaignSpec, *, dry_run: bool = False)
         If a structure holds an element that the campaign does not list or atoms that overlap, or if another campaign
         has the name already.
     """
-    structures = {
-        name: cell.revised(campaign=spec.name, parents=()) for name, cell in starting_structures(spec).items()
+    crystals = {
+        name: [crystal.revised(campaign=spec.name, parents=()) for crystal in found]
+        for name, found in starting_crystals(spec).items()
     }
+    structures = {phase.name: supercell(crystals[phase.name][0], phase.supercell) for phase in spec.phases}
     campaign = Campaign(
         name=spec.name,
         campaign=spec.name,
@@ -46,7 +52,21 @@ def new_campaign(archive: Archive, spec: CampaignSpec, *, dry_run: bool = False)
             raise InputError(
                 f"campaign '{spec.name}' exists already with other contents ({other.id}); give this one another name"
             )
-    if not dry_run and not archive.exists(Campaign, campaign.id):
-        archive.put_many(list(structures.values()))
-        archive.put(campaign)
+    if not dry_run:
+        if not archive.exists(Campaign, campaign.id):
+            archive.put_many(list(structures.values()))
+            archive.put(campaign)
+        _keep_crystals(archive, campaign, crystals)
     return campaign
+
+
+def _keep_crystals(archive: Archive, campaign: Campaign, crystals: Mapping[str, Sequence[Structure]]) -> None:
+    """Store the crystals that jobs order, relax or build interfaces of: workers need not have the user's files."""
+    spec = campaign.spec
+    wanted = {side for pair in spec.interfaces for side in (pair.film, pair.substrate)}
+    wanted |= {phase.name for phase in spec.phases if phase.ordering or phase.relaxed}
+    for name in sorted(wanted):
+        ids = archive.put_many(crystals[name])
+        archive.record_event(
+            campaign.id, CRYSTALS, value={name: ids}, why=f"{name} begins with these", key=f"{CRYSTALS}/{name}"
+        )

@@ -16,10 +16,10 @@ from jobflow import job
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign, Candidate, Label, Offence, Origin, RejectionCount, Structure, Trajectory
 from lizrcl_flows.documents.arrays import Array
+from lizrcl_flows.documents.campaigns import INITIAL_SELECTION
 from lizrcl_flows.engines.selection.base import Pool, Selection, Selector
 from lizrcl_flows.gpumd import read_dump_xyz
 from lizrcl_flows.jobs.context import derived_seed, open_archive, provenance, work_directory
-from lizrcl_flows.jobs.preparing import pool_cells
 from lizrcl_flows.jobs.sampling import sampled_trajectories
 from lizrcl_flows.science.clusters import principal_axes
 from lizrcl_flows.science.environments import Environments
@@ -28,8 +28,6 @@ from lizrcl_flows.science.perturbation import perturb
 from lizrcl_flows.science.soap import soap_environments, soap_rows
 from lizrcl_flows.science.structures import structure_from_frame
 from lizrcl_flows.settings import load_settings
-
-EVENT = "initial_selection"
 
 
 @dataclass(frozen=True)
@@ -63,21 +61,24 @@ def choose_initial(campaign_id: str, selector: Selector) -> dict[str, Any]:
             chosen = _chosen(archive, campaign, pool, selector)
         archive.put_many([member.structure for member in (*holdout, *made)])
         chosen["holdout"] = [member.structure.id for member in holdout]
-        archive.record_event(campaign_id, EVENT, value=chosen, why="first structures chosen", key=EVENT)
+        archive.record_event(
+            campaign_id, INITIAL_SELECTION, value=chosen, why="first structures chosen", key=INITIAL_SELECTION
+        )
         return chosen
 
 
 def _chosen_before(archive: Archive, campaign_id: str) -> dict[str, Any] | None:
     """Return an earlier choice. It stands: labels made since would steer the selector elsewhere."""
-    wanted = f"{campaign_id}/{EVENT}"
+    wanted = f"{campaign_id}/{INITIAL_SELECTION}"
     found = next((event.value for event in archive.events(campaign_id) if event.id == wanted), None)
     return dict(found) if isinstance(found, dict) else None
 
 
 def _perturbed(archive: Archive, campaign: Campaign, split: str, count: int) -> Iterator[_Member]:
     """Yield strained and rattled copies, cell after cell in turn."""
-    initial, names = campaign.spec.initial, list(pool_cells(campaign))
-    cells = {name: archive.get(Structure, cell) for name, cell in pool_cells(campaign).items()}
+    initial = campaign.spec.initial
+    cells = {name: archive.get(Structure, cell) for name, cell in campaign.pool_cells().items()}
+    names = list(cells)
     for number in range(count):
         child = perturb(
             cells[names[number % len(names)]],

@@ -10,17 +10,16 @@ from jobflow import Flow, Response, job
 
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign, Structure
+from lizrcl_flows.documents.campaigns import CRYSTALS, PREPARED
 from lizrcl_flows.documents.spec import CampaignSpec, PhaseSpec
 from lizrcl_flows.engines.relaxation.base import Relaxer
+from lizrcl_flows.errors import NotFoundError
 from lizrcl_flows.jobs.context import open_archive, provenance, work_directory
 from lizrcl_flows.jobs.pairing import paired
 from lizrcl_flows.jobs.relaxing import relax_all, store_relaxed
 from lizrcl_flows.jobs.routing import Category, in_category
 from lizrcl_flows.science.orderings import keep_lowest
-from lizrcl_flows.science.phases import phase_crystals
-from lizrcl_flows.science.structures import load_structure, supercell
-
-PREPARED = "prepared"
+from lizrcl_flows.science.structures import supercell
 
 
 @job
@@ -106,32 +105,17 @@ def needs_preparation(spec: CampaignSpec) -> bool:
     return bool(spec.interfaces) or any(phase.ordering or phase.relaxed for phase in spec.phases)
 
 
-def pool_cells(campaign: Campaign) -> dict[str, str]:
-    """Return the structure ids, by name, of all cells that the first training set covers: interfaces kept included."""
-    explored = [phase.name for phase in campaign.spec.phases if phase.explored]
-    listed = {phase.name for phase in campaign.spec.phases}
-    built = [name for name in campaign.prepared if name not in listed]
-    return {name: campaign.cell(name) for name in (*explored, *built)}
-
-
 def crystal_of(archive: Archive, campaign: Campaign, name: str) -> Structure:
-    """Return the crystal of a phase without its supercell: as prepared, or as it was read."""
+    """Return the crystal of a phase without its supercell: as prepared, or as it begins."""
     made = _made(archive, campaign, name)
-    if made is not None:
-        return archive.get(Structure, made["crystal"])
-    phase = next(entry for entry in campaign.spec.phases if entry.name == name)
-    crystal = _of(campaign, load_structure(phase.structure, phase=name, region=phase.region))
-    archive.put(crystal)
-    return crystal
+    return archive.get(Structure, made["crystal"]) if made is not None else _starts(archive, campaign, name)[0]
 
 
 def _crystal(archive: Archive, campaign: Campaign, phase: PhaseSpec, relaxer: Relaxer | None) -> Structure:
-    """Return the crystal of a phase, stored: relaxed, and of several orderings the one of lowest energy."""
-    starts = [_of(campaign, start) for start in phase_crystals(phase)]
+    """Return the crystal of a phase: relaxed, and of several orderings the one of lowest energy."""
+    starts = _starts(archive, campaign, phase.name)
     if relaxer is None:
-        archive.put(starts[0])
         return starts[0]
-    archive.put_many(starts)
     level_id = archive.put(relaxer.level())
     with work_directory(f"{campaign.id}-{phase.name}") as directory:
         ended = relax_all(starts, relaxer, directory)
@@ -144,6 +128,15 @@ def _crystal(archive: Archive, campaign: Campaign, phase: PhaseSpec, relaxer: Re
         results = {result.structure.id: result for _, result in ended}
         stored = [store_relaxed(archive, campaign, level_id, cell, results[cell.id]) for cell in ranked]
     return stored[0]
+
+
+def _starts(archive: Archive, campaign: Campaign, name: str) -> list[Structure]:
+    """Return the crystals that a phase begins with, as they were stored with the campaign."""
+    wanted = f"{campaign.id}/{CRYSTALS}/{name}"
+    found: Any = next((event.value for event in archive.events(campaign.id) if event.id == wanted), None)
+    if found is None:
+        raise NotFoundError(f"campaign {campaign.name} has no crystal of phase '{name}' stored")
+    return archive.get_many(Structure, found[name])
 
 
 def _made(archive: Archive, campaign: Campaign, title: str) -> dict[str, str] | None:

@@ -11,7 +11,6 @@ from lizrcl_flows.documents.spec import ConditionSpec, SamplingSpec
 from lizrcl_flows.engines.dynamics.base import LevelledDynamics
 from lizrcl_flows.jobs.context import derived_seed, open_archive
 from lizrcl_flows.jobs.dynamics import Driver, RunPlan, run_once
-from lizrcl_flows.jobs.preparing import pool_cells
 from lizrcl_flows.jobs.routing import in_category
 
 
@@ -52,7 +51,7 @@ def sampling_runs(archive: Archive, campaign: Campaign) -> Iterator[tuple[str, i
     sampling = campaign.spec.initial.sampling
     if sampling is None:
         return
-    for phase, structure_id in pool_cells(campaign).items():
+    for phase, structure_id in campaign.pool_cells().items():
         if archive.get(Structure, structure_id).n_atoms <= sampling.max_atoms:
             for number, condition in enumerate(sampling.conditions):
                 yield phase, number, condition

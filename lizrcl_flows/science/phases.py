@@ -10,16 +10,31 @@ from lizrcl_flows.science.structures import load_structure, supercell
 
 
 def starting_structures(spec: CampaignSpec) -> dict[str, Structure]:
-    """Return the cell of each phase as it is explored, supercell included.
+    """Return the cell of each phase as it starts, supercell included; see `starting_crystals`."""
+    phases = {phase.name: phase for phase in spec.phases}
+    return {
+        name: supercell(crystals[0], phases[name].supercell)
+        for name, crystals in starting_crystals(spec, n_lowest=1).items()
+    }
+
+
+def starting_crystals(spec: CampaignSpec, n_lowest: int | None = None) -> dict[str, list[Structure]]:
+    """Return the crystals of each phase without supercell: one, or the orderings to choose from, checked.
+
+    Parameters
+    ----------
+    n_lowest
+        How many orderings of a partially occupied crystal; by default as many as are relaxed.
 
     Raises
     ------
     InputError
         If a structure cannot be read, holds an element that the campaign does not list, or atoms that overlap.
     """
-    structures = {}
+    found = {}
     for phase in spec.phases:
-        cell = phase_crystals(phase, n_lowest=1)[0]
+        crystals = phase_crystals(phase, n_lowest)
+        cell = crystals[0]
         foreign = sorted(set(cell.chemical_system.split("-")) - set(spec.elements))
         if foreign:
             raise InputError(
@@ -33,8 +48,8 @@ def starting_structures(spec: CampaignSpec) -> dict[str, Structure]:
                 f"({'-'.join(offence.species)}) overlap: {offence.value:.3f} A apart, "
                 f"at least {offence.threshold:.3f} A is accepted"
             )
-        structures[phase.name] = supercell(cell, phase.supercell)
-    return structures
+        found[phase.name] = crystals
+    return found
 
 
 def phase_crystals(phase: PhaseSpec, n_lowest: int | None = None) -> list[Structure]:

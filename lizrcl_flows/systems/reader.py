@@ -63,10 +63,22 @@ def load_campaign(source: str | Path | Mapping[str, Any]) -> CampaignSpec:
         raise InputError(f"{origin}: key 'system' is missing; it names one of {', '.join(system_names())} or a file")
     defaults = load_system(content["system"])
     merged = _merge(defaults, {**content, "system": Path(content["system"]).stem})
+    _settle_model_files(merged)
     try:
         return CampaignSpec.model_validate(merged)
     except ValidationError as error:
         raise InputError(f"{origin}: {_sentence(error.errors()[0])}") from error
+
+
+def _settle_model_files(content: dict[str, Any]) -> None:
+    """Make the path of a model file that lies here absolute: workers start elsewhere. Other names stay as they are."""
+    for section in ("foundation", "labelling"):
+        part = content.get(section)
+        if not isinstance(part, dict):
+            continue
+        file = part.get("file")
+        if isinstance(file, str) and Path(file).is_file():
+            content[section] = {**part, "file": str(Path(file).resolve())}
 
 
 def _mapping(text: str, origin: str) -> dict[str, Any]:
