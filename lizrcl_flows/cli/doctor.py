@@ -23,6 +23,9 @@ LOST_AFTER_S = 600.0
 
 LOW_DISK_BYTES = 2 * 1024**3
 
+FOUNDATION_PACKAGES = {"mace": "mace", "chgnet": "chgnet", "sevennet": "sevenn"}
+FOUNDATION_ADVICE = "campaigns with a section `foundation` need one: docs/foundation_models.md"
+
 Status = Literal["ok", "note", "problem"]
 MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "problem": "[red]problem[/red]"}
 
@@ -181,6 +184,17 @@ def _labelling(settings: "Settings") -> Iterator[Finding]:  # noqa: ARG001  chec
         yield Finding("labels: GFN1-xTB", "note", "tblite is not installed", "the demo needs it: the extra 'xtb'")
 
 
+def _foundation(settings: "Settings") -> Iterator[Finding]:
+    """Look for the potentials that relax and sample before there is a committee; only some campaigns need one."""
+    packages = [name for name, module in FOUNDATION_PACKAGES.items() if find_spec(module)]
+    folder = settings.resolved_models_dir()
+    files = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    installed = f"installed: {', '.join(packages) or 'none of ' + ', '.join(FOUNDATION_PACKAGES)}"
+    found = f"{installed}; files in {folder}: {', '.join(files) or 'none'}"
+    ready = bool(packages or files)
+    yield Finding("foundation models", "ok" if ready else "note", found, "" if ready else FOUNDATION_ADVICE)
+
+
 def _configuration_files(settings: "Settings") -> Iterator[Finding]:  # noqa: ARG001
     """Look at the variables that workers of FireWorks need."""
     for variable in ("FW_CONFIG_FILE", "JOBFLOW_CONFIG_FILE"):
@@ -212,6 +226,7 @@ CHECKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (
     _mongod,
     _programs,
     _labelling,
+    _foundation,
     _configuration_files,
     _disk,
 )

@@ -4,7 +4,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import file_digest, sha256
@@ -216,6 +216,25 @@ class CalculatorChoice(Engine):
             f"calculator {self.calculator}: model file '{self.file}' is neither in {Path.cwd()} nor in {place}: "
             f"put it there, or name another{example}"
         )
+
+    def require(self, elements: Iterable[str]) -> None:
+        """See that it can work here, and knows the elements where that can be told without loading a network.
+
+        Raises
+        ------
+        InputError
+            If its package or its model file is missing, or a NEP file lacks an element.
+        """
+        self.level()
+        model = self.model_file()
+        if self.calculator != "nep" or model is None:
+            return
+        from lizrcl_flows.nep import Committee
+
+        species = Committee.from_files([model]).species
+        missing = [element for element in elements if element not in species]
+        if missing:
+            raise InputError(f"{model}: this potential knows {', '.join(species)}, not {', '.join(missing)}")
 
     def request(self) -> dict[str, Any]:
         """Return what a process needs to make the calculator: see `engines.calculation.make_calculator`."""

@@ -38,7 +38,7 @@ def start_campaign(archive: Archive, campaign_id: str) -> AdvanceReport:
     """
     campaign = archive.get(Campaign, campaign_id)
     maker = CampaignMaker.from_spec(campaign.spec)
-    maker.generation.initial.check()
+    maker.generation.initial.check(campaign.spec.elements)
     with FireWorksSubmitter(archive.uri, archive.database_name) as submitter:
         submitter.prepare()
         return advance(archive, campaign_id, maker, submitter)
@@ -64,7 +64,7 @@ def run_campaign(
 
     campaign = archive.get(Campaign, campaign_id)
     maker = CampaignMaker.from_spec(campaign.spec, manager="local")
-    maker.generation.initial.check()
+    maker.generation.initial.check(campaign.spec.elements)
     while True:
         report = advance(archive, campaign_id, maker, None)
         if on_turn is not None:
@@ -101,7 +101,7 @@ def run_initial(archive: Archive, campaign_id: str, job_store: Any, directory: P
 
     campaign = archive.get(Campaign, campaign_id)
     maker = InitialMaker.from_spec(campaign.spec)
-    maker.check()
+    maker.check(campaign.spec.elements)
     _require_not_queued(archive, turn_id(campaign_id, 0))
     run_locally(
         maker.make(campaign),

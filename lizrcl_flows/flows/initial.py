@@ -1,5 +1,6 @@
 """From a system file to the labelled data set of generation 0."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,17 +69,17 @@ class InitialMaker(Maker):
             sampler=make_sampler(foundation) if foundation and initial.sampling else None,
         )
 
-    def check(self) -> None:
-        """See that the foundation model is there, before anything is submitted.
+    def check(self, elements: Iterable[str]) -> None:
+        """See that the foundation model is there and knows the elements, before anything is submitted.
 
         Raises
         ------
         InputError
-            If its package or its file is missing on this machine.
+            If its package or its file is missing on this machine, or it lacks an element.
         """
         for engine in (self.relaxer, self.sampler):
             if engine is not None:
-                engine.level()
+                engine.require(elements)
 
     def make(self, campaign: Campaign) -> Flow:
         """Return the flow from the campaign's phases to its labelled training and hold-out sets."""

@@ -206,3 +206,10 @@ def test_an_unknown_element_is_a_failed_label(potential, crystal, tmp_path):
     result = engine.label(crystal.revised(numbers=[8, *crystal.numbers[1:]]), tmp_path / "unknown")
     assert not result.accepted
     assert result.reason == "nep (nep.txt) failed: it knows Li, Cl, Zr, not O"
+
+
+def test_an_element_that_a_potential_lacks_is_said_before_anything_runs(potential):
+    choice = CalculatorChoice("nep", file=str(potential))
+    choice.require(["Li", "Cl"])
+    with pytest.raises(InputError, match=r"nep\.txt: this potential knows Li, Zr, Cl, not O"):
+        choice.require(["Li", "O"])

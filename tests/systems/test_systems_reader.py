@@ -1,5 +1,8 @@
 """Campaign files: defaults, overrides, and one sentence for every mistake."""
 
+from itertools import product
+from pathlib import Path
+
 import pytest
 
 from lizrcl_flows.errors import InputError, NotFoundError
@@ -24,6 +27,34 @@ def test_the_study_keeps_the_numbers_of_the_paper():
     assert (spec.training.neurons, spec.training.zbl_a, spec.training.steps) == (50, 1.2, 100000)
     assert (spec.labelling.parameters["ENCUT"], spec.labelling.parameters["KSPACING"]) == (550, 0.3)
     assert {condition.temperature_k for condition in spec.exploration.conditions} >= {300.0, 3000.0, 600.0, 1500.0}
+
+
+def test_the_study_names_its_materials():
+    spec = load_campaign({"name": "test", "system": "zro2_li2zrcl6"})
+    assert len(spec.phases) == 8
+    assert [phase.name for phase in spec.phases if not phase.explored] == ["beta"]
+    assert {phase.name for phase in spec.phases if phase.ordering} == {"alpha", "beta"}
+    oxides = ("cubic", "tetragonal", "monoclinic", "Pca21", "Pbca")
+    assert {(pair.film, pair.substrate) for pair in spec.interfaces} == set(product(oxides, ("ideal", "alpha")))
+    assert (spec.initial.n_structures, spec.initial.n_holdout) == (4931, 270)
+    sampling = spec.initial.sampling
+    assert [condition.temperature_k for condition in sampling.conditions] == [300, 900, 1500, 2000]
+    assert sampling.steps * sampling.time_step_fs == 100_000
+    assert sampling.sample_every * sampling.time_step_fs == 500
+    assert spec.foundation.calculator == "mace"
+
+
+def test_the_example_of_the_documentation_is_a_campaign_file():
+    spec = load_campaign(Path(__file__).parents[2] / "docs" / "first_training_set.yaml")
+    assert (spec.foundation.calculator, spec.initial.selection.engine) == ("tblite", "clusters")
+
+
+def test_a_model_file_that_lies_here_is_named_by_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nep.txt").touch()
+    here, elsewhere = (campaign(foundation={"calculator": "nep", "file": name}) for name in ("nep.txt", "nep89.txt"))
+    assert here.foundation.file == str(tmp_path / "nep.txt")
+    assert elsewhere.foundation.file == "nep89.txt"
 
 
 def test_overrides_replace_leaves_and_whole_lists():

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,16 @@ class AseDynamics(Engine):
         """Build the engine with the potential that a campaign file describes and further fields of the engine."""
         potential = {"calculator": spec.calculator, "file": spec.file, "parameters": dict(spec.parameters)}
         return cls.from_dict({**potential, **settings})
+
+    def require(self, elements: Iterable[str]) -> None:
+        """See that the calculator can work here and knows these elements, as far as that is cheap to tell.
+
+        Raises
+        ------
+        InputError
+            If its package, its model file or an element is missing.
+        """
+        CalculatorChoice(self.calculator, self.file, self.parameters).require(elements)
 
     def level(self) -> Level:
         """Return the level of theory of the forces.

@@ -1,6 +1,6 @@
 """What every dynamics engine offers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -84,6 +84,10 @@ class Dynamics(Protocol):
 
 class LevelledDynamics(Dynamics, Protocol):
     """Dynamics that bring their own potential, a foundation model say; a request then has no `potentials`."""
+
+    def require(self, elements: Iterable[str]) -> None:
+        """See that it can work here and knows these elements, as far as that is cheap to tell; else an `InputError`."""
+        ...
 
     def level(self) -> Level:
         """Return the level of theory of the forces; equal settings give the equal id."""

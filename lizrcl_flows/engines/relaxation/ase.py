@@ -1,6 +1,7 @@
 """Relaxation with any ASE calculator, a foundation model or a NEP file for example."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,16 @@ class AseRelaxer(Engine):
             If the calculator's package is not installed, or its model file is missing.
         """
         return self._choice().level()
+
+    def require(self, elements: Iterable[str]) -> None:
+        """See that the calculator can work here and knows these elements, as far as that is cheap to tell.
+
+        Raises
+        ------
+        InputError
+            If its package, its model file or an element is missing.
+        """
+        self._choice().require(elements)
 
     def relax(self, structure: Structure, directory: Path) -> RelaxationResult:
         """Relax, or find the same relaxation finished in the directory.

@@ -1,5 +1,6 @@
 """What every relaxation engine offers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -47,6 +48,10 @@ class RelaxationResult:
 
 class Relaxer(Protocol):
     """Bring a structure to the nearest minimum of the energy. A plain dataclass with ``as_dict``/``from_dict``."""
+
+    def require(self, elements: Iterable[str]) -> None:
+        """See that it can work here and knows these elements, as far as that is cheap to tell; else an `InputError`."""
+        ...
 
     def level(self) -> Level:
         """Return the level of theory that relaxes; equal settings give the equal id."""
