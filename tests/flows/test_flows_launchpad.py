@@ -43,6 +43,6 @@ def test_the_shipped_file_begins_its_campaign(tmp_path, monkeypatch):
             campaign = next(iter(archive.find(Campaign, {"name": "demo"})))
             assert campaign.state == "running"
             names = {firework["name"] for firework in archive.connection["fireworks"].find({})}
-        assert {"begin demo", "make structures", "close generation"} <= names
+        assert {"begin demo", "choose first structures", "close generation"} <= names
     finally:
         stop(load_settings())

@@ -18,6 +18,7 @@ from lizrcl_flows.engines.relaxation.descent import STEPS_FILE
 from lizrcl_flows.engines.serial import Engine
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.geometry import describe_contact, shortest_contact
+from lizrcl_flows.settings import load_settings
 
 PROGRAM = "lizrcl_flows.engines.relaxation.descent"
 CELLS = ("free", "fixed", "c_only")
@@ -48,7 +49,7 @@ class AseRelaxer(Engine):
     optimiser
         ``FIRE``, which is robust; ``BFGS`` or ``LBFGS``, which need fewer steps close to the minimum.
     threads
-        Threads of one relaxation.
+        Threads of one relaxation; the setting of this machine where absent.
     time_limit_s
         Seconds that it may take; no limit where none.
     volume_factor
@@ -66,7 +67,7 @@ class AseRelaxer(Engine):
     max_steps: int = 500
     pressure_gpa: float = 0.0
     optimiser: str = "FIRE"
-    threads: int = 1
+    threads: int | None = None
     time_limit_s: float | None = None
     volume_factor: float = 2.0
     overlap_factor: float = 0.5
@@ -128,6 +129,9 @@ class AseRelaxer(Engine):
                 mark_finished(directory, digest, **facts)
         return self._result(structure, directory, level_id, facts)
 
+    def _threads(self) -> int:
+        return self.threads or load_settings().threads
+
     def _choice(self) -> CalculatorChoice:
         return CalculatorChoice(self.calculator, self.file, self.parameters)
 
@@ -156,7 +160,7 @@ class AseRelaxer(Engine):
             **self._settings(),
         }
         finished, outcome = compute_apart(
-            PROGRAM, request, directory, lock, threads=self.threads, time_limit_s=self.time_limit_s
+            PROGRAM, request, directory, lock, threads=self._threads(), time_limit_s=self.time_limit_s
         )
         return {
             "n_steps": 0,
@@ -199,7 +203,7 @@ class AseRelaxer(Engine):
             n_steps=facts["n_steps"],
             reason=facts["reason"],
             wall_s=facts["wall_s"],
-            core_hours=facts["wall_s"] * self.threads / 3600,
+            core_hours=facts["wall_s"] * self._threads() / 3600,
             executable=f"{choice.title} {choice.version()}",
             files=tuple(path for path in (directory / name for name in (FINISHED_FILE, STEPS_FILE)) if path.exists()),
         )

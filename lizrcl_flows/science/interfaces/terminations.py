@@ -8,10 +8,8 @@ from functools import reduce
 import numpy as np
 
 from lizrcl_flows.documents.arrays import Array
+from lizrcl_flows.science.charges import FORMAL_CHARGES
 from lizrcl_flows.science.interfaces.oriented import OrientedCrystal
-
-FORMAL_CHARGES: Mapping[str, float] = {"Li": 1.0, "Zr": 4.0, "Cl": -1.0, "O": -2.0}
-"""Charges (e) of the elements of the study; others are guessed from the composition."""
 
 LAYER_TOLERANCE_A = 0.15
 """Atoms whose heights differ by less stand in one layer, and no cut goes between them."""

@@ -6,11 +6,11 @@ from pymatgen.core import Structure as PymatgenStructure
 from pymatgen.core.surface import Slab
 
 from lizrcl_flows.documents import Origin
+from lizrcl_flows.science.charges import FORMAL_CHARGES
 from lizrcl_flows.science.interfaces.build import cut_slab
 from lizrcl_flows.science.interfaces.crystals import crystal_of
 from lizrcl_flows.science.interfaces.oriented import orient
 from lizrcl_flows.science.interfaces.terminations import (
-    FORMAL_CHARGES,
     find_cuts,
     find_terminations,
     formal_charges,

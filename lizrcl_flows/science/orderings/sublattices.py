@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.occupancies import PartialStructure, holds_one_atom
-from lizrcl_flows.science.supercells import Integers, lattice_points
+from lizrcl_flows.science.orderings.supercells import Integers, lattice_points
 
 VACANCY = ""
 """What stands for the atom of an empty site."""

@@ -7,11 +7,9 @@ import numpy as np
 
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.errors import InputError
-from lizrcl_flows.science.ordering_codes import Bits, CodeBook
-from lizrcl_flows.science.sublattices import VACANCY, OrderingCell
-
-FORMAL_CHARGES = {"Li": 1.0, "Zr": 4.0, "Cl": -1.0, "O": -2.0}
-"""Charges (e) of the elements at hand where the caller gives none."""
+from lizrcl_flows.science.charges import FORMAL_CHARGES
+from lizrcl_flows.science.orderings.codes import Bits, CodeBook
+from lizrcl_flows.science.orderings.sublattices import VACANCY, OrderingCell
 
 _CHUNK = 1 << 16
 

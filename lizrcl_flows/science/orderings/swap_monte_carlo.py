@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lizrcl_flows.documents.arrays import Array
-from lizrcl_flows.science.ordering_codes import Bits, CodeBook, Codes
-from lizrcl_flows.science.ordering_energies import EwaldModel
-from lizrcl_flows.science.sublattices import Sublattice
-from lizrcl_flows.science.supercells import Integers
+from lizrcl_flows.science.orderings.codes import Bits, CodeBook, Codes
+from lizrcl_flows.science.orderings.energies import EwaldModel
+from lizrcl_flows.science.orderings.sublattices import Sublattice
+from lizrcl_flows.science.orderings.supercells import Integers
 
 N_WALKERS = 64
 """Annealing runs side by side."""

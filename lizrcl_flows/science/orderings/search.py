@@ -10,11 +10,11 @@ import numpy as np
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.occupancies import PartialStructure
-from lizrcl_flows.science.ordering_codes import CodeBook, Codes, repeats_itself, representatives
-from lizrcl_flows.science.ordering_energies import EwaldModel, ewald_model
-from lizrcl_flows.science.sublattices import ONE_CELL, OrderingCell, crystal_operations, ordering_cell
-from lizrcl_flows.science.supercells import Integers, compact, distinct_supercells
-from lizrcl_flows.science.swap_monte_carlo import SWEEPS, anneal
+from lizrcl_flows.science.orderings.codes import CodeBook, Codes, repeats_itself, representatives
+from lizrcl_flows.science.orderings.energies import EwaldModel, ewald_model
+from lizrcl_flows.science.orderings.sublattices import ONE_CELL, OrderingCell, crystal_operations, ordering_cell
+from lizrcl_flows.science.orderings.supercells import Integers, compact, distinct_supercells
+from lizrcl_flows.science.orderings.swap_monte_carlo import SWEEPS, anneal
 
 MOST_RAW = 5_000_000
 """Orderings, symmetric ones counted each, up to which all are gone through; above, Monte Carlo looks for the lowest."""
@@ -40,7 +40,7 @@ class OrderingRequest:
     n_lowest
         How many orderings to keep, the lowest in energy; 0: all.
     charges
-        Charge of each element (e); those that it does not name have the formal charges of `ordering_energies`.
+        Charge of each element (e); those that it does not name have the formal charges of `orderings.energies`.
     method
         `auto` enumerates up to `max_raw` orderings of a supercell and else searches by Monte Carlo.
     max_raw

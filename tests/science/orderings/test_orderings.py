@@ -9,14 +9,14 @@ from pymatgen.core import Structure as Crystal
 from pymatgen.core.ewald import EwaldSummation
 
 from lizrcl_flows.errors import InputError, LizrclError
+from lizrcl_flows.science.charges import FORMAL_CHARGES
 from lizrcl_flows.science.crystals import describe_crystal
 from lizrcl_flows.science.occupancies import PartialStructure, load_partial
-from lizrcl_flows.science.ordering_codes import CodeBook, representatives
-from lizrcl_flows.science.ordering_energies import FORMAL_CHARGES
 from lizrcl_flows.science.orderings import OrderingRequest, find_orderings, keep_lowest, ordered_structures
+from lizrcl_flows.science.orderings.codes import CodeBook, representatives
+from lizrcl_flows.science.orderings.sublattices import VACANCY, ordering_cell
+from lizrcl_flows.science.orderings.supercells import compact, distinct_supercells, hermite_normal_form, lattice_points
 from lizrcl_flows.science.structures import atoms_from_structure, load_structure, supercell
-from lizrcl_flows.science.sublattices import VACANCY, ordering_cell
-from lizrcl_flows.science.supercells import compact, distinct_supercells, hermite_normal_form, lattice_points
 
 ALPHA = load_partial("Li2ZrCl6_alpha_P-3m1_partial")
 SPREAD = load_partial("Li2ZrCl6_alpha_P-3m1_partial_M2M3")

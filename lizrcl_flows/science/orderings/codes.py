@@ -13,8 +13,8 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 
-from lizrcl_flows.science.sublattices import OrderingCell, Sublattice
-from lizrcl_flows.science.supercells import Integers
+from lizrcl_flows.science.orderings.sublattices import OrderingCell, Sublattice
+from lizrcl_flows.science.orderings.supercells import Integers
 
 Codes = npt.NDArray[np.uint64]
 Bits = npt.NDArray[np.bool_]

@@ -11,9 +11,9 @@ from lizrcl_flows.documents import Origin, Structure
 from lizrcl_flows.errors import LizrclError
 from lizrcl_flows.science.crystals import find_space_group
 from lizrcl_flows.science.occupancies import PartialStructure
-from lizrcl_flows.science.ordering_search import Found, Method, OrderingRequest, ranked, search
+from lizrcl_flows.science.orderings.search import Found, Method, OrderingRequest, ranked, search
+from lizrcl_flows.science.orderings.sublattices import SYMPREC_A, VACANCY, OrderingCell
 from lizrcl_flows.science.structures import structure_from_atoms
-from lizrcl_flows.science.sublattices import SYMPREC_A, VACANCY, OrderingCell
 
 __all__ = ["Ordering", "OrderingRequest", "Orderings", "find_orderings", "keep_lowest", "ordered_structures"]
 
