@@ -9,7 +9,7 @@ from lizrcl_flows.cli.output import emit_json, say, show, table
 
 if TYPE_CHECKING:
     from lizrcl_flows.documents import Structure
-    from lizrcl_flows.engines.relaxation.base import RelaxationResult
+    from lizrcl_flows.engines.relaxation.base import RelaxationResult, Relaxer
     from lizrcl_flows.science.interfaces.energies import RankedInterface
     from lizrcl_flows.science.interfaces.search import InterfaceMatch
 
@@ -21,18 +21,22 @@ def show_ranking(matches: "Sequence[InterfaceMatch]", options: dict[str, Any], *
     from lizrcl_flows.science.interfaces.search import best_of_each_pair
 
     directory = options["workdir"] or Path("interface_relaxations")
+    crystals = [matches[0].film.crystal, matches[0].substrate.crystal]
+    elements = {element for crystal in crystals for element in crystal.structure.chemical_system.split("-")}
+    free, c_only = (_relaxer(options, cell) for cell in ("free", "c_only"))
+    free.require(sorted(elements))
     # one match of each pair of planes, so that few candidates see many orientations
     chosen = best_of_each_pair(matches)
     cells = list(islice((cell for match in chosen for cell in _cells(match)), options["first"]))
     say(f"relaxing two bulk crystals and {len(cells)} candidates with {options['relax']} in {directory}/")
     bulk = {}
-    for crystal in (matches[0].film.crystal, matches[0].substrate.crystal):
-        result = _relaxed(crystal.structure, options, directory, "free")
+    for crystal in crystals:
+        result = free.relax(crystal.structure, directory / crystal.structure.id)
         say(f"{crystal.name}: {result.energy / crystal.structure.n_atoms:.4f} eV/atom{_remark(result)}")
         bulk[crystal.structure.id] = result.energy / _units(crystal.structure)
     outcomes: list[Outcome] = []
     for cell in cells:
-        result = _relaxed(cell, options, directory, "c_only")
+        result = c_only.relax(cell, directory / cell.id)
         say(f"{cell.origin.source}, {cell.n_atoms} atoms: {result.energy / cell.n_atoms:.4f} eV/atom{_remark(result)}")
         outcomes.append((cell, result))
     _print(outcomes, bulk, as_json=as_json)
@@ -49,7 +53,7 @@ def _cells(match: "InterfaceMatch") -> "list[Structure]":
         return []
 
 
-def _relaxed(structure: "Structure", options: dict[str, Any], directory: Path, cell: str) -> "RelaxationResult":
+def _relaxer(options: dict[str, Any], cell: str) -> "Relaxer":
     from lizrcl_flows.documents.spec import FoundationSpec
     from lizrcl_flows.engines.relaxation import make_relaxer
     from lizrcl_flows.errors import InputError
@@ -62,7 +66,7 @@ def _relaxed(structure: "Structure", options: dict[str, Any], directory: Path, c
         fmax_ev_per_a=options["fmax"],
         max_steps=options["max_steps"],
     )
-    return make_relaxer(spec, cell=cell).relax(structure, directory / structure.id)
+    return make_relaxer(spec, cell=cell)
 
 
 def _units(structure: "Structure") -> int:

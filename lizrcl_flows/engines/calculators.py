@@ -212,6 +212,11 @@ class CalculatorChoice(Engine):
             if path.is_file():
                 return path.resolve()
         example = f", for example {advice}" if advice else ""
+        if Path(self.file).is_absolute():
+            raise InputError(
+                f"calculator {self.calculator}: model file '{self.file}' does not exist: name another{example}; a name "
+                f"alone is looked for in {place}"
+            )
         raise InputError(
             f"calculator {self.calculator}: model file '{self.file}' is neither in {Path.cwd()} nor in {place}: "
             f"put it there, or name another{example}"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Literal
 
 import numpy as np
@@ -159,9 +160,9 @@ def _method(cell: OrderingCell, request: OrderingRequest) -> Method:
     if request.method == "enumeration" or (request.method == "auto" and not request.n_lowest):
         if cell.n_raw > request.max_raw:
             raise InputError(
-                f"{cell.partial.source}: {cell.n_raw:,} orderings of {cell.n_cells} cells are too many to go through, "
-                f"up to {request.max_raw:,} are; a smaller supercell, a fixed element, or only the n lowest by swap "
-                "Monte Carlo are possible"
+                f"{cell.partial.source}: {_counted(cell.n_raw)} orderings of {cell.n_cells} cells are too many to go "
+                f"through, up to {request.max_raw:,} are; a smaller supercell, a fixed element, or only the n lowest "
+                "by swap Monte Carlo are possible"
             )
         return "enumeration"
     if request.method == "swap_monte_carlo" and not request.n_lowest:
@@ -208,3 +209,8 @@ def ranked(found: Sequence[Found], n_lowest: int) -> list[tuple[Found, int]]:
     size = np.concatenate([np.full(len(batch.codes), batch.book.cell.n_cells) for batch in found])
     order = np.lexsort((*codes.T[::-1], batch_of, size, np.round(per_cell, 6)))[: n_lowest or None]
     return [(found[batch], int(k)) for batch, k in zip(batch_of[order], within[order], strict=True)]
+
+
+def _counted(number: int) -> str:
+    """Return a number with its thousands apart, or as a power of ten where nobody would count the digits."""
+    return f"{number:,}" if number < 10**15 else f"{Decimal(number):.1e}"
