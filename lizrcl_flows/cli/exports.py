@@ -108,8 +108,12 @@ def _quoted(value: Any) -> str:
 
 
 def _write_structure(_archive: "Archive", document: Any) -> Files:
+    from lizrcl_flows.science.interfaces.build import sides
+
     info = {"phase": document.phase} if document.phase else {}
-    yield f"{document.id}.xyz", lambda: frame_text(document, info).encode()
+    is_interface = {"n_substrate", "n_film"} <= set(document.origin.parameters)
+    columns = {"side": sides(document)} if is_interface else None  # 1: film
+    yield f"{document.id}.xyz", lambda: frame_text(document, info, columns).encode()
 
 
 def _write_candidate(archive: "Archive", document: Any) -> Files:

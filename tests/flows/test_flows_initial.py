@@ -12,6 +12,7 @@ from lizrcl_flows.archive.audit import audit
 from lizrcl_flows.documents import Campaign, Candidate, Dataset, Generation, Label, Level, Structure, Trajectory
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.flows.campaigns import find_campaign, run_initial, start_campaign
+from lizrcl_flows.science.interfaces.build import sides
 from lizrcl_flows.science.structures import load_structure
 
 pytestmark = pytest.mark.mongo
@@ -76,6 +77,8 @@ def test_everything_that_the_campaign_file_asks_for_is_made(workplace):
     assert alpha.id == ranked[int(np.argmin(energies))].id
     interface = archive.get(Structure, campaign.prepared["cubic-ideal.1"])
     assert (interface.chemical_system, interface.region) == ("Cl-Li-O-Zr", "interface")
+    assert interface.origin.parameters["interface_energy_j_per_m2"] is None  # the oxide was not relaxed: no reference
+    assert set(sides(interface)) == {0, 1}
     built = archive.get(Structure, interface.parents[0])
     assert built.origin.kind == "interface"
     bulk = {archive.get(Structure, name).phase for name in built.parents}
