@@ -107,7 +107,7 @@ def production_cells() -> None:
         told(
             f"{name}, {made.n_atoms} atoms",
             spent,
-            f"{spent / other:7.1f} times ase.build.make_supercell; target 1000 ms",
+            f"{spent / other:7.1f} x as long as ase repeats a bulk to that size; target 1000 ms",
         )
     match = study_match("study-1")
     limits = InterfaceLimits(max_area_a2=1700, max_strain=0.005)
