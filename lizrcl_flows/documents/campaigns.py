@@ -7,6 +7,7 @@ from pydantic import Field
 from lizrcl_flows.documents.base import Document, Record
 from lizrcl_flows.documents.quantities import CoreHours, Count, Force, Fraction, Index, Number, Seconds
 from lizrcl_flows.documents.spec import CampaignSpec
+from lizrcl_flows.errors import NotFoundError
 
 PREPARED = "prepared"
 """Kind of the events of a campaign that say which cells were ordered, relaxed or built."""
@@ -41,8 +42,18 @@ class Campaign(Document):
     core_hours_spent: CoreHours = 0.0
 
     def cell(self, phase: str) -> str:
-        """Return the structure id of a phase or interface: as prepared where it was, else as it starts."""
-        return self.prepared.get(phase) or self.phases[phase]
+        """Return the structure id of a phase or interface: as prepared where it was, else as it starts.
+
+        Raises
+        ------
+        NotFoundError
+            If it is neither a phase nor an interface that was built.
+        """
+        found = self.prepared.get(phase) or self.phases.get(phase)
+        if found is None:
+            known = ", ".join({**self.phases, **self.prepared})
+            raise NotFoundError(f"campaign {self.name} has no cell '{phase}'; there are {known}")
+        return found
 
     def pool_cells(self) -> dict[str, str]:
         """Return structure ids, by name, of the cells that the first training set covers: interfaces kept included."""

@@ -299,6 +299,8 @@ class CampaignSpec(Record):
         phases = [phase.name for phase in self.phases]
         if len(set(phases)) != len(phases):
             raise ValueError(f"phases: the name of a phase stands twice in {phases}")
+        if not self.interfaces and not any(phase.explored for phase in self.phases):
+            raise ValueError(f"phases: none of {phases} is explored, so there is nothing to train on")
         known = [*phases, *self.interface_names()]
         if len(set(known)) != len(known):
             raise ValueError(f"interfaces: a name stands twice in {known}")

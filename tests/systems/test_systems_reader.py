@@ -67,6 +67,14 @@ def test_overrides_replace_leaves_and_whole_lists():
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
+        (
+            {"phases": [{"name": "ideal", "structure": "Li2ZrCl6_ideal_P-31c", "explored": False}], "production": []},
+            r"phases: none of \['ideal'\] is explored, so there is nothing to train on",
+        ),
+        (
+            {"interfaces": [{"film": "cubic", "substrate": "ideal"}]},
+            r"interfaces: phase 'cubic' is none of \['ideal', 'alpha'\]",
+        ),
         ({"explorations": {}}, "unknown key 'explorations'; did you mean 'exploration'?"),
         ({"exploration": {"stepz": 3}}, "unknown key 'exploration.stepz'; did you mean 'steps'?"),
         ({"screening": {"eps_lo": "0.3 eV"}}, r"screening.eps_lo: '0.3 eV' is not accepted: .*\(unit: eV/A\)"),
