@@ -16,8 +16,8 @@ from lizrcl_flows.science.interfaces.energies import rank
 from lizrcl_flows.science.interfaces.search import LIMITS, InterfaceLimits, InterfaceMatch, search_interfaces
 from lizrcl_flows.science.interfaces.terminations import formula_units
 
-_MANY = 100.0
-"""A rank that is behind all others (J/m^2): of slabs that have no interface energy to compare."""
+Place = tuple[bool, float]
+"""Order of an interface among all of its pair: those without an interface energy (J/m^2) come after those with one."""
 
 
 def limits_of(pair: InterfaceSpec) -> InterfaceLimits:
@@ -62,7 +62,7 @@ def paired(
     """
     film, substrate = crystals
     options = BuildOptions(gap_a=pair.gap_a, overlap_factor=campaign.spec.screening.geometry_factor)
-    kept: list[tuple[float, Structure]] = []
+    kept: list[tuple[Place, Structure]] = []
     for number, match in enumerate(orientations(film, substrate, pair)):
         built = [
             cell.revised(campaign=campaign.name, generation=0, phase=pair.title, provenance=provenance())
@@ -70,7 +70,7 @@ def paired(
         ]
         archive.put_many(built)
         if relaxer is None:
-            kept.extend((float(number), cell) for cell in built[: pair.n_kept])
+            kept.extend(((False, float(number)), cell) for cell in built[: pair.n_kept])
             continue
         with work_directory(f"{campaign.id}-{pair.title}-{number}") as directory:
             ended = relax_all(built, relaxer, directory)
@@ -84,7 +84,7 @@ def _ranked(
     crystals: tuple[Structure, Structure],
     ended: Sequence[tuple[Structure, RelaxationResult]],
     level_id: str,
-) -> list[tuple[float, Structure]]:
+) -> list[tuple[Place, Structure]]:
     """Store the relaxed interfaces of one orientation with their ranks; return their order and themselves."""
     results = {start.id: result for start, result in ended}
     bulk = {cell.id: energy for cell in crystals if (energy := _energy_per_unit(archive, cell, level_id)) is not None}
@@ -102,7 +102,8 @@ def _ranked(
         }
         origin = result.structure.origin.model_copy(update={"parameters": facts})
         cell = store_relaxed(archive, campaign, level_id, result.structure.revised(origin=origin), result)
-        stored.append((gamma if gamma is not None else _MANY + entry.above_lowest_j_per_m2, cell))
+        place = (gamma is None, entry.above_lowest_j_per_m2 if gamma is None else gamma)
+        stored.append((place, cell))
     return stored
 
 
