@@ -66,10 +66,14 @@ class Label(Document):
     status: Literal["accepted", "failed", "quarantined"]
     reason: str = Field(default="", description="why it failed")
     n_atoms: Count
-    energy: Energy | None = None
+    energy: Energy | None = Field(
+        default=None, description="whose derivative the forces are: with smearing, free energy"
+    )
+    energy_zero: Energy | None = Field(default=None, description="extrapolated to no smearing, where the code gives it")
     forces: Forces | None = None
     stress: StressTensor | None = None
     max_force: Annotated[float, Unit("eV/A")] | None = None
+    n_scf: Count | None = Field(default=None, description="electronic steps")
     attempts: Count = 1
     wall_s: Seconds = 0.0
     core_hours: CoreHours = 0.0

@@ -161,7 +161,14 @@ class InitialSpec(Record):
 class LevelSpec(Record):
     """The level of theory of the labels and the engine that computes them."""
 
-    added_later: ClassVar[tuple[str, ...]] = ("file",)
+    added_later: ClassVar[tuple[str, ...]] = (
+        "file",
+        "functional",
+        "dispersion",
+        "potentials",
+        "version",
+        "time_limit_s",
+    )
 
     engine: Literal["ase", "vasp", "cp2k"] = "ase"
     calculator: str = Field(
@@ -169,7 +176,22 @@ class LevelSpec(Record):
         description="engine ase: nep, mace, chgnet, sevennet, tblite, or an import path module:Class",
     )
     file: str | None = Field(default=None, description="engine ase: model file, a path or a name in the models folder")
-    parameters: dict[str, JsonValue] = Field(default_factory=dict, description="keyword arguments of the calculator")
+    parameters: dict[str, JsonValue] = Field(
+        default_factory=dict, description="ase: keyword arguments of the calculator; vasp: INCAR tags; cp2k: settings"
+    )
+    functional: str | None = Field(default=None, description="PBE where absent; ase: of the dispersion correction")
+    dispersion: Literal["D3-BJ", "D3-zero"] | None = Field(
+        default=None, description="vasp, cp2k: computed by the code; ase: added to the calculator by dftd3"
+    )
+    potentials: dict[Symbol, str] = Field(
+        default_factory=dict, description="vasp: POTCAR of an element, such as Zr_sv; cp2k: name of its pseudopotential"
+    )
+    version: str | None = Field(
+        default=None, description="vasp, cp2k: version of the code, or how it begins (6.4); a label of another fails"
+    )
+    time_limit_s: Annotated[float, Field(gt=0), Unit("s")] | None = Field(
+        default=None, description="longest time of one attempt; no limit where absent"
+    )
     note: str = Field(default="", description="what this level is good for, printed with its results")
     max_attempts: Positive = 2
     batch_size: Positive = Field(default=4, description="labels in one job")

@@ -64,6 +64,7 @@ class AseLabeller(Engine):
             note=spec.note,
             max_attempts=spec.max_attempts,
             file=spec.file,
+            time_limit_s=spec.time_limit_s,
         )
 
     def level(self) -> Level:
@@ -76,8 +77,13 @@ class AseLabeller(Engine):
         """
         return self._choice().level(self.note)
 
-    def label(self, structure: Structure, directory: Path) -> LabelResult:
+    def label(self, structure: Structure, directory: Path, seconds: float | None = None) -> LabelResult:
         """Compute one label, or find it finished in the directory.
+
+        Parameters
+        ----------
+        seconds
+            Time that is left to the worker; a calculation that needs longer is interrupted.
 
         Raises
         ------
@@ -89,15 +95,31 @@ class AseLabeller(Engine):
             result = read_label(directory, structure.id, level_id)
             if result is None:
                 contact = shortest_contact(structure, self.overlap_factor)
-                result = _refusal(contact) if contact is not None else self._attempt_all(structure, directory, lock)
-                result = write_label(directory, structure.id, level_id, result)
+                if contact is not None:
+                    result = _refusal(contact)
+                else:
+                    result = self._attempt_all(structure, directory, lock, seconds)
+                if not result.interrupted:
+                    result = write_label(directory, structure.id, level_id, result)
         return result
 
-    def _attempt_all(self, structure: Structure, directory: Path, lock: int) -> LabelResult:
+    def _attempt_all(self, structure: Structure, directory: Path, lock: int, seconds: float | None) -> LabelResult:
         wall_s, attempts = 0.0, 0
         while True:
-            finished, outcome = self._attempt(structure, directory, lock)
+            left = None if seconds is None else max(seconds - wall_s, 0.0)
+            own = self.time_limit_s
+            limits = [limit for limit in (left, own) if limit is not None]
+            finished, outcome = self._attempt(structure, directory, lock, min(limits, default=None))
             wall_s, attempts = wall_s + finished.wall_s, attempts + 1
+            if finished.status is None and left is not None and (own is None or left < own):
+                return LabelResult(
+                    accepted=False,
+                    reason=f"the time of the worker was up after {finished.wall_s:.0f} s",
+                    interrupted=True,
+                    attempts=attempts,
+                    wall_s=wall_s,
+                    core_hours=wall_s * self.threads / 3600,
+                )
             reason = self._objection(outcome, structure.n_atoms)
             if not reason or attempts >= self.max_attempts:
                 break
@@ -116,7 +138,9 @@ class AseLabeller(Engine):
             files=tuple(path for path in (directory / "stdout.txt", directory / "stderr.txt") if path.stat().st_size),
         )
 
-    def _attempt(self, structure: Structure, directory: Path, lock: int) -> tuple[Finished, dict[str, Any]]:
+    def _attempt(
+        self, structure: Structure, directory: Path, lock: int, limit_s: float | None
+    ) -> tuple[Finished, dict[str, Any]]:
         request = {
             "calculator": self._choice().request(),
             "numbers": structure.numbers.tolist(),
@@ -124,7 +148,7 @@ class AseLabeller(Engine):
             "positions": structure.positions.tolist(),
             "pbc": structure.pbc,
         }
-        return compute_apart(PROGRAM, request, directory, lock, threads=self.threads, time_limit_s=self.time_limit_s)
+        return compute_apart(PROGRAM, request, directory, lock, threads=self.threads, time_limit_s=limit_s)
 
     def _objection(self, outcome: dict[str, Any], n_atoms: int) -> str:
         """Return why an outcome is no label, in one sentence, or nothing."""

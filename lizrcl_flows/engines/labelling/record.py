@@ -12,7 +12,7 @@ from lizrcl_flows.engines.processes import replace_text
 
 LABEL_FILE = "label.json"
 
-_PLAIN = ("accepted", "reason", "energy", "attempts", "wall_s", "core_hours", "executable")
+_PLAIN = ("accepted", "reason", "energy", "energy_zero", "attempts", "wall_s", "core_hours", "executable", "n_scf")
 
 
 def write_label(directory: Path, structure_id: str, level_id: str, result: LabelResult) -> LabelResult:
