@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from lizrcl_flows.documents import Level, Offence, Structure
+from lizrcl_flows.documents import Level, Structure
 from lizrcl_flows.documents.spec import LevelSpec
 from lizrcl_flows.engines.calculators import CalculatorChoice, compute_apart
 from lizrcl_flows.engines.labelling.base import LabelResult
+from lizrcl_flows.engines.labelling.objections import NET_FORCE_TOLERANCE, OVERLAP_FACTOR, objection, refusal
 from lizrcl_flows.engines.labelling.record import read_label, write_label
 from lizrcl_flows.engines.processes import Finished, sole_use
 from lizrcl_flows.engines.serial import Engine
-from lizrcl_flows.science.geometry import describe_contact, shortest_contact
 
 PROGRAM = "lizrcl_flows.engines.labelling.single_point"
 
@@ -47,8 +47,8 @@ class AseLabeller(Engine):
     max_attempts: int = 2
     threads: int = 1
     time_limit_s: float | None = None
-    overlap_factor: float = 0.5
-    net_force_tolerance: float = 0.1
+    overlap_factor: float = OVERLAP_FACTOR
+    net_force_tolerance: float = NET_FORCE_TOLERANCE
 
     file: str | None = None
 
@@ -94,10 +94,8 @@ class AseLabeller(Engine):
         with sole_use(directory) as lock:
             result = read_label(directory, structure.id, level_id)
             if result is None:
-                contact = shortest_contact(structure, self.overlap_factor)
-                if contact is not None:
-                    result = _refusal(contact)
-                else:
+                result = refusal(structure, self.overlap_factor)
+                if result is None:
                     result = self._attempt_all(structure, directory, lock, seconds)
                 if not result.interrupted:
                     result = write_label(directory, structure.id, level_id, result)
@@ -155,25 +153,9 @@ class AseLabeller(Engine):
         title = self._choice().title
         if outcome["status"] == "failed":
             return f"{title} failed: {outcome['reason']}"
-        forces = np.array(outcome["forces"])
-        if forces.shape != (n_atoms, 3):
-            return f"{title} gave forces of shape {forces.shape} for {n_atoms} atoms"
-        stress = outcome["stress"]
-        for quantity, values in (("energy", outcome["energy"]), ("forces", forces), ("stress", stress or 0.0)):
-            if not np.isfinite(values).all():
-                return f"{title} gave {quantity} that are not finite numbers"
-        net = np.abs(forces.sum(axis=0)).max()
-        if net > self.net_force_tolerance:
-            return (
-                f"the forces of {title} add up to {net:.3g} eV/A, more than {self.net_force_tolerance:g}: "
-                "the calculation is not converged with its grid"
-            )
-        return ""
+        return objection(
+            title, outcome["energy"], outcome["forces"], outcome["stress"], n_atoms, self.net_force_tolerance
+        )
 
     def _choice(self) -> CalculatorChoice:
         return CalculatorChoice(self.calculator, self.file, self.parameters)
-
-
-def _refusal(contact: Offence) -> LabelResult:
-    reason = f"{describe_contact(contact)}, less than {contact.threshold:.3f} A: atoms overlap, nothing was computed"
-    return LabelResult(accepted=False, reason=reason, attempts=0)
