@@ -298,6 +298,11 @@ class Archive:
         return self._events.of(subject)
 
     @guarded
+    def recorded_event(self, subject: str, key: str) -> Event | None:
+        """Return the event of a document that was recorded under this key, or None where there is none."""
+        return self._events.recorded(subject, key)
+
+    @guarded
     def spend(self, campaign_id: str, *, labels: int = 0, core_hours: float = 0.0, key: str) -> bool:
         """Add to what a campaign has spent, once for each key (the id of what it was spent on).
 

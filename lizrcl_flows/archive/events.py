@@ -76,6 +76,11 @@ class EventLog:
         found = self.connection["events"].find({"subject": subject}).sort([("at", 1), ("_id", 1)])
         return [Event.model_validate(event) for event in found]
 
+    def recorded(self, subject: str, key: str) -> Event | None:
+        """Return the event of a document that was recorded under this key, or None."""
+        found = self.connection["events"].find_one({"_id": f"{subject}/{key}"})
+        return None if found is None else Event.model_validate(found)
+
     def record(self, event: Event, key: str | None) -> Event:
         """Append an event and update the field that it projects; an event whose key is there already is not repeated.
 

@@ -18,6 +18,9 @@ CRYSTALS = "crystals"
 INITIAL_SELECTION = "initial_selection"
 """Kind and key of the event of a campaign that says which structures were chosen for the first labels."""
 
+EXTENSION = "extension"
+"""Kind of the events of a campaign that say which labels joined a data set, once for each generation and split."""
+
 CampaignState = Literal["new", "running", "paused", "converged", "out_of_budget", "at_limit", "stalled", "complete"]
 GenerationState = Literal["running", "closed", "converged", "stalled", "promoted", "rolled_back"]
 

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from jobflow import OnMissing
+
 from lizrcl_flows.engines.labelling.base import LabelEngine
-from lizrcl_flows.jobs.labelling import extend_dataset, label_structures
+from lizrcl_flows.jobs.datasets import extend_dataset
+from lizrcl_flows.jobs.labelling import label_structures
 from lizrcl_flows.jobs.routing import in_category
 
 
@@ -21,6 +24,7 @@ def label_and_collect(
     split
         "train" or "holdout".
     """
-    label = in_category(label_structures(*here, structures, split, labeller), "cpu", f"submit labels {split}")
-    collect = in_category(extend_dataset(*here, label.output, split, labeller), "cpu", f"extend data set {split}")
+    label = in_category(label_structures(*here, structures, split, labeller), "dft", f"submit labels {split}")
+    collect = in_category(extend_dataset(*here, label.output, split), "cpu", f"extend data set {split}")
+    collect.config.on_missing_references = OnMissing.NONE  # also makes FireWorks go on where a batch has FIZZLED
     return [label, collect], collect.output

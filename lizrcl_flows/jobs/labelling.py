@@ -1,4 +1,4 @@
-"""Jobs around labels: label in batches, collect what came back into a data set."""
+"""Jobs around labels: submitted in batches, computed one after the other, each a document whatever comes of it."""
 
 from pathlib import Path
 from typing import Any
@@ -7,116 +7,154 @@ import numpy as np
 from jobflow import Flow, Response, job
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.documents import Campaign, Dataset, Label, Structure, canonical_sha256
+from lizrcl_flows.documents import Campaign, Label, Level, Structure
 from lizrcl_flows.engines.labelling.base import LabelEngine, LabelResult
-from lizrcl_flows.errors import LizrclError
+from lizrcl_flows.errors import InputError, LizrclError
 from lizrcl_flows.jobs.context import count_cost, open_archive, provenance, work_directory
 from lizrcl_flows.jobs.routing import in_category
+from lizrcl_flows.jobs.wall_time import TimeIsUpError, fits, seconds_left, wait_for_the_end
 
 MAX_STARTS = 3
-"""Starts of one label after which a worker that dies is taken as the label's fault."""
+"""Starts of one label after which a worker that dies, or runs out of time, is taken as the label's fault."""
+
+MAX_BATCHES = 300
+"""Batches of one workflow. FireWorks rewrites the whole workflow at each state: 3,000 nodes cost 0.2 s a job."""
 
 
 @job
 def label_structures(campaign_id: str, index: int, structures: list[str], purpose: str, labeller: LabelEngine) -> Any:
-    """Fan out: one Firework for each batch of structures; the ids are all that travels."""
+    """Fan out: one Firework for each batch of structures; the ids are all that travels.
+
+    Runs where labels run, because only there the level of theory can be told (its code, its potentials).
+    """
     structures = structures or []
     with open_archive() as archive:
-        size = archive.get(Campaign, campaign_id).spec.labelling.batch_size
+        wish = archive.get(Campaign, campaign_id).spec.labelling.batch_size
+        level = archive.put(labeller.level())
+    size = max(wish, -(-len(structures) // MAX_BATCHES))
     batches = [structures[start : start + size] for start in range(0, len(structures), size)]
     jobs = [
-        in_category(label_batch(campaign_id, index, batch, purpose, labeller), "dft", f"label {purpose} {number}")
+        _batch_job((campaign_id, index, purpose), batch, labeller, level, str(number))
         for number, batch in enumerate(batches)
     ]
-    return Response(output=structures, detour=Flow(jobs, name=f"label {purpose}") if jobs else None)
+    output = {"structures": structures, "level": level}
+    return Response(output=output, detour=Flow(jobs, name=f"label {purpose}") if jobs else None)
 
 
 @job
-def label_batch(campaign_id: str, index: int, structures: list[str], purpose: str, labeller: LabelEngine) -> list[str]:
-    """Label one batch. A label that fails is a document with its reason; the batch goes on."""
-    with open_archive() as archive:
-        campaign = archive.get(Campaign, campaign_id)
-        level_id = archive.put(labeller.level())
-        ids = []
-        for structure in archive.get_many(Structure, structures):
-            label_id = Label.id_for(structure=structure.id, level=level_id)
-            if not archive.exists(Label, label_id):
-                with work_directory(label_id) as directory:
-                    result = _attempt(labeller, structure, directory)
-                    label = _label_document(structure, level_id, result).revised(
-                        campaign=campaign.name,
-                        generation=index,
-                        purpose=purpose,
-                        raw=tuple(archive.put_file(path) for path in result.files),
-                        provenance=provenance(campaign.spec.labelling.engine, executable=result.executable or None),
-                    )
-                    archive.put(label)
-            count_cost(archive, campaign, archive.get(Label, label_id))
-            ids.append(label_id)
-        return ids
+def label_batch(
+    campaign_id: str, index: int, structures: list[str], purpose: str, labeller: LabelEngine, level: str
+) -> Any:
+    """Label one batch. A label that fails is a document with its reason; the batch goes on.
 
-
-@job
-def extend_dataset(
-    campaign_id: str, index: int, structures: list[str], split: str, labeller: LabelEngine
-) -> dict[str, Any]:
-    """Add the accepted labels of these structures to the data set; with none, the data set stays what it was.
-
-    Labels are looked up by what they are named by, not by what earlier jobs returned, so that a batch that was lost
-    costs its own labels and nothing else.
+    What this worker cannot finish before the end of its wall time is handed over, as a job of its own.
     """
+    ids: list[str] = []
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
-        level_id = archive.put(labeller.level())
-        wanted = [Label.id_for(structure=structure, level=level_id) for structure in structures]
-        labels = {label.id: label for label in archive.find(Label, {"_id": {"$in": wanted}})}
-        parent = dataset_before(archive, campaign.name, split, index)
-        before = archive.dataset_labels(parent) if parent else []
-        added = [name for name in wanted if name in labels and labels[name].status == "accepted" and name not in before]
-        failed = [labels[name].reason for name in wanted if name in labels and labels[name].status != "accepted"]
-        lost = sum(name not in labels for name in wanted)
-        dataset_id = parent
-        if added:
-            dataset = Dataset(
+        _require_level(archive, labeller, level)
+        longest_s = 0.0
+        for number, structure in enumerate(archive.get_many(Structure, structures)):
+            left = seconds_left()
+            if not fits(left, longest_s):
+                return _handed_over((campaign_id, index, purpose), structures[number:], ids, labeller, level)
+            try:
+                label = _label(archive, campaign, (index, purpose), structure, labeller, level)
+            except TimeIsUpError:
+                return _handed_over((campaign_id, index, purpose), structures[number:], ids, labeller, level)
+            longest_s = max(longest_s, label.wall_s)
+            ids.append(label.id)
+    return ids
+
+
+def _label(
+    archive: Archive,
+    campaign: Campaign,
+    place: tuple[int, str],
+    structure: Structure,
+    labeller: LabelEngine,
+    level: str,
+) -> Label:
+    """Return the label of a structure: as the archive has it, or computed now."""
+    index, purpose = place
+    label_id = Label.id_for(structure=structure.id, level=level)
+    if archive.exists(Label, label_id):
+        label = archive.get(Label, label_id)
+    else:
+        with work_directory(label_id) as directory:
+            result = _attempt(labeller, structure, directory, seconds_left())
+            label = _label_document(structure, level, result).revised(
                 campaign=campaign.name,
                 generation=index,
-                parent=parent,
-                added=tuple(added),
-                split=split,
-                level=level_id,
-                n_labels=len(before) + len(added),
-                manifest_sha256=canonical_sha256([*before, *added]),
-                parents=(*([parent] if parent else []), *added),
-                provenance=provenance(),
+                purpose=purpose,
+                raw=tuple(archive.put_file(path) for path in result.files),
+                provenance=provenance(campaign.spec.labelling.engine, executable=result.executable or None),
             )
-            dataset_id = archive.put(dataset)
-        return {
-            "dataset": dataset_id,
-            "added": added,
-            "n_labelled": len(added),
-            "n_failed": len(failed) + lost,
-            "reasons": sorted(set(failed)) + ([f"{lost} labels were lost with their job"] if lost else []),
-        }
+            archive.put(label)
+    count_cost(archive, campaign, label)
+    return label
 
 
-def dataset_before(archive: Archive, campaign: str, split: str, index: int) -> str | None:
-    """Return the data set that a generation starts from: the newest of the generations before it."""
-    criteria = {"campaign": campaign, "split": split, "generation": {"$lt": index}}
-    newest = archive.find(Dataset, criteria, sort=[("generation", -1)], limit=1)
-    return next((dataset.id for dataset in newest), None)
+def _batch_job(place: tuple[str, int, str], batch: list[str], labeller: LabelEngine, level: str, number: str) -> Any:
+    campaign_id, index, purpose = place
+    job = label_batch(campaign_id, index, batch, purpose, labeller, level)
+    return in_category(job, "dft", f"label {purpose} {number}")
 
 
-def _attempt(labeller: LabelEngine, structure: Structure, directory: Path) -> LabelResult:
-    """Run the engine unless this very label has killed its worker too often; FireWorks itself has no such cap."""
+def _handed_over(
+    place: tuple[str, int, str], rest: list[str], done: list[str], labeller: LabelEngine, level: str
+) -> Response[Any]:
+    left = seconds_left()
+    if left is not None and left <= 0:
+        wait_for_the_end(left)
+    return Response(output=done, detour=Flow([_batch_job(place, rest, labeller, level, "continued")]))
+
+
+def _require_level(archive: Archive, labeller: LabelEngine, level: str) -> None:
+    """Refuse to label where the level of theory is another one: a code or a potential of another version.
+
+    Raises
+    ------
+    InputError
+        If it differs; the sentence says in what.
+    """
+    here = labeller.level()
+    if here.id == level:
+        return
+    asked = archive.get(Level, level)
+    differ = [name for name in Level.identity if getattr(here, name) != getattr(asked, name)]
+    name = differ[0] if differ else "id"
+    raise InputError(
+        f"this worker would label at another level than {level}: {name} is {getattr(here, name)!r} here, and "
+        f"{getattr(asked, name)!r} where the labels were submitted"
+    )
+
+
+def _attempt(labeller: LabelEngine, structure: Structure, directory: Path, left: float | None = None) -> LabelResult:
+    """Run the engine unless this very label has ended its worker too often; FireWorks itself has no such cap.
+
+    Raises
+    ------
+    TimeIsUpError
+        If the worker has to stop before the calculation is done.
+    LizrclError
+        If this worker cannot compute any label: a program, a potential or a package is missing. That is no verdict on
+        the structure, and the job is to be rerun where they are.
+    """
     tally = directory / "starts"
     starts = int(tally.read_text()) if tally.exists() else 0
     if starts >= MAX_STARTS:
-        return LabelResult(accepted=False, reason=f"the worker died {starts} times while it computed this label")
+        reason = f"the worker died or ran out of wall time {starts} times while it computed this label"
+        return LabelResult(accepted=False, reason=reason)
     tally.write_text(str(starts + 1))
     try:
-        return labeller.label(structure, directory)
-    except LizrclError as error:
-        return LabelResult(accepted=False, reason=str(error))
+        result = labeller.label(structure, directory, left)
+    except LizrclError:
+        tally.write_text(str(starts))
+        raise
+    if result.interrupted:
+        raise TimeIsUpError(result.reason)
+    return result
 
 
 def _label_document(structure: Structure, level_id: str, result: LabelResult) -> Label:

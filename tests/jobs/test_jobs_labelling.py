@@ -3,11 +3,15 @@
 import multiprocessing
 import os
 import signal
+import time
+
+import pytest
 
 from lizrcl_flows.documents import Origin, Structure
 from lizrcl_flows.engines.labelling.base import LabelResult
-from lizrcl_flows.errors import EngineError
+from lizrcl_flows.errors import EngineError, InputError
 from lizrcl_flows.jobs.labelling import MAX_STARTS, _attempt
+from lizrcl_flows.jobs.wall_time import RESERVE_S, SLURM_END, WORKER_END, TimeIsUpError, fits, seconds_left
 
 ATOM = Structure(
     n_atoms=1,
@@ -21,12 +25,12 @@ ATOM = Structure(
 
 
 class Deadly:
-    def label(self, structure, directory):
+    def label(self, structure, directory, seconds=None):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Refusing:
-    def label(self, structure, directory):
+    def label(self, structure, directory, seconds=None):
         raise EngineError("the program is not installed")
 
 
@@ -43,9 +47,47 @@ def test_a_label_that_kills_its_worker_is_given_up(tmp_path):
         assert worker.exitcode == -signal.SIGKILL
     result = _attempt(Deadly(), ATOM, tmp_path)
     assert result == LabelResult(
-        accepted=False, reason=f"the worker died {MAX_STARTS} times while it computed this label"
+        accepted=False,
+        reason=f"the worker died or ran out of wall time {MAX_STARTS} times while it computed this label",
     )
 
 
-def test_an_engine_that_refuses_is_a_failed_label_with_its_sentence(tmp_path):
-    assert _attempt(Refusing(), ATOM, tmp_path).reason == "the program is not installed"
+def test_a_worker_that_cannot_label_at_all_says_so_and_the_label_stays_open(tmp_path):
+    for _ in range(MAX_STARTS + 1):
+        with pytest.raises(EngineError, match="the program is not installed"):
+            _attempt(Refusing(), ATOM, tmp_path)
+
+
+class Slow:
+    def label(self, structure, directory, seconds=None):
+        return LabelResult(accepted=False, reason=f"stopped after {seconds} s", interrupted=True)
+
+
+def test_a_label_that_never_fits_into_a_worker_s_time_is_given_up(tmp_path):
+    for _ in range(MAX_STARTS):
+        with pytest.raises(TimeIsUpError, match="stopped after 5 s"):
+            _attempt(Slow(), ATOM, tmp_path, 5)
+    result = _attempt(Slow(), ATOM, tmp_path, 5)
+    assert not result.accepted
+    assert "ran out of wall time 3 times" in result.reason
+
+
+def test_the_end_of_a_worker_is_read_from_its_environment(monkeypatch):
+    for name in (WORKER_END, SLURM_END):
+        monkeypatch.delenv(name, raising=False)
+    assert seconds_left() is None
+    monkeypatch.setenv(SLURM_END, str(int(time.time()) + 600))
+    assert seconds_left() == pytest.approx(600 - RESERVE_S, abs=2)
+    monkeypatch.setenv(WORKER_END, str(time.time() + 100))
+    assert seconds_left() == pytest.approx(100 - RESERVE_S, abs=2)
+    monkeypatch.setenv(WORKER_END, "noon")
+    with pytest.raises(InputError, match="LIZRCL_WORKER_END='noon' is not accepted"):
+        seconds_left()
+
+
+def test_a_label_is_begun_only_if_the_longest_so_far_would_fit():
+    assert fits(None, 1e9)
+    assert fits(0.1, 0.0)
+    assert not fits(0.0, 0.0)
+    assert fits(121.0, 100.0)
+    assert not fits(119.0, 100.0)
