@@ -1,0 +1,103 @@
+"""Jobs that collect labels into the data sets of a campaign."""
+
+from typing import Any, cast
+
+from jobflow import job
+
+from lizrcl_flows.archive import Archive
+from lizrcl_flows.documents import Campaign, Dataset, Label, canonical_sha256
+from lizrcl_flows.documents.campaigns import EXTENSION
+from lizrcl_flows.errors import LizrclError
+from lizrcl_flows.jobs.context import open_archive, provenance
+
+
+@job
+def extend_dataset(campaign_id: str, index: int, asked: dict[str, Any] | None, split: str) -> dict[str, Any]:
+    """Add the accepted labels of these structures to the data set; with none, the data set stays what it was.
+
+    Labels are looked up by what they are named by, not by what earlier jobs returned, so that a batch that was lost
+    costs its own labels and nothing else; those that come too late join the set of the next generation. What was added
+    first stands: a rerun, or labels that were repaired since, must not give one generation two training sets.
+
+    Parameters
+    ----------
+    asked
+        What `label_structures` returned: ids of ``structures`` and the ``level``.
+
+    Raises
+    ------
+    LizrclError
+        If labels were asked for and none came: their jobs should be rerun.
+    """
+    if asked is None:
+        raise LizrclError(f"the labels of generation {index} ({split}) were not submitted: rerun that job")
+    with open_archive() as archive:
+        key = f"{EXTENSION}/{index}/{split}"
+        decided = archive.recorded_event(campaign_id, key)
+        if decided is None:
+            campaign = archive.get(Campaign, campaign_id)
+            outcome = _extend(archive, campaign, index, split, asked)
+            why = f"{outcome['n_labelled']} labels joined the {split} set"
+            decided = archive.record_event(campaign_id, EXTENSION, value=outcome, why=why, key=key)
+        return cast("dict[str, Any]", decided.value)
+
+
+def _extend(archive: Archive, campaign: Campaign, index: int, split: str, asked: dict[str, Any]) -> dict[str, Any]:
+    level = asked["level"]
+    wanted = [Label.id_for(structure=structure, level=level) for structure in asked["structures"]]
+    labels = {label.id: label for label in archive.find(Label, {"_id": {"$in": wanted}})}
+    lost = [name for name in wanted if name not in labels]
+    if wanted and len(lost) == len(wanted):
+        raise LizrclError(
+            f"none of the {len(wanted)} labels of generation {index} ({split}) came: see why with "
+            "`lpad get_fws -s FIZZLED -d more`, then `lpad rerun_fws -s FIZZLED`"
+        )
+    parent = dataset_before(archive, campaign.name, split, index)
+    before = archive.dataset_labels(parent) if parent else []
+    late = _late(archive, campaign, index, split, level) if index else []
+    known = set(before)
+    accepted = [name for name in wanted if name in labels and labels[name].status == "accepted"]
+    added = [name for name in dict.fromkeys([*late, *accepted]) if name not in known]
+    failed = [labels[name].reason for name in wanted if name in labels and labels[name].status != "accepted"]
+    dataset_id = parent
+    if added:
+        dataset = Dataset(
+            campaign=campaign.name,
+            generation=index,
+            parent=parent,
+            added=tuple(added),
+            split=split,
+            level=level,
+            n_labels=len(before) + len(added),
+            manifest_sha256=canonical_sha256([*before, *added]),
+            parents=(*([parent] if parent else []), *added),
+            provenance=provenance(),
+        )
+        dataset_id = archive.put(dataset)
+    return {
+        "dataset": dataset_id,
+        "added": added,
+        "n_labelled": len(added),
+        "n_failed": len(failed) + len(lost),
+        "reasons": sorted(set(failed)) + ([f"{len(lost)} labels were lost with their job"] if lost else []),
+    }
+
+
+def dataset_before(archive: Archive, campaign: str, split: str, index: int) -> str | None:
+    """Return the data set that a generation starts from: the newest of the generations before it."""
+    criteria = {"campaign": campaign, "split": split, "generation": {"$lt": index}}
+    newest = archive.find(Dataset, criteria, sort=[("generation", -1)], limit=1)
+    return next((dataset.id for dataset in newest), None)
+
+
+def _late(archive: Archive, campaign: Campaign, index: int, split: str, level: str) -> list[str]:
+    """Return accepted labels of earlier generations, oldest first; those in the set already are among them."""
+    criteria = {
+        "campaign": campaign.name,
+        "generation": {"$lt": index},
+        "purpose": split,
+        "level": level,
+        "status": "accepted",
+    }
+    found = archive.find_records(Label, criteria, fields=["_id", "generation"], sort=[("generation", 1), ("_id", 1)])
+    return [record["_id"] for record in found]
