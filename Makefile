@@ -35,6 +35,7 @@ lint: setup    ## ruff, mypy, layer contracts, generated files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/lizrcl launchpad write --check
+	@$(BIN)/lizrcl config write --example --check
 
 bench: setup   ## print the benchmarks, each as ratios against a named reference
 	@for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done

@@ -25,6 +25,7 @@ COMMANDS = {
         f"{_HERE}.doctor:doctor", "what is configured, what works, what to do about the rest", _START
     ),
     "db": LazyCommand(f"{_HERE}.database:db", "start, stop, status, init, check the database", _START),
+    "config": LazyCommand(f"{_HERE}.configuration:config", "write the configuration files of a cluster", _START),
     "system": LazyCommand(f"{_HERE}.systems:system", "material systems: list, show, check a file", _WORK),
     "campaign": LazyCommand(f"{_HERE}.campaigns:campaign", "new, start, run, advance, status, ... of campaigns", _WORK),
     "interface": LazyCommand(f"{_HERE}.interfaces:interface", "search matching planes, build interface cells", _WORK),

@@ -8,9 +8,8 @@ import pytest
 import yaml
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.archive.worker_config import write_worker_config
-
-pytestmark = pytest.mark.mongo
+from lizrcl_flows.archive.jobstore import store_spec
+from lizrcl_flows.archive.worker_config import CLUSTER, PATIENCE_MS, Place, worker_files, write_worker_config
 
 FLOW = """
 import operator
@@ -29,6 +28,8 @@ launchpad.reset("", require_password=False)
 launchpad.add_wf(flow_to_workflow(flow, store=None, metadata={"campaign": "c", "generation_id": "g"}))
 """
 
+AWKWARD_URI = "mongodb://worker:p%40ss%2Fw:rd@db.example:27017/?authSource=a#b&tls=true"
+
 
 @pytest.fixture
 def environment(archive: Archive, tmp_path: Path) -> dict[str, str]:
@@ -36,6 +37,7 @@ def environment(archive: Archive, tmp_path: Path) -> dict[str, str]:
     return {**clean, **write_worker_config(tmp_path / "config", archive.uri, archive.database_name)}
 
 
+@pytest.mark.mongo
 def test_a_flow_runs_through_fireworks_with_the_written_files(
     archive: Archive, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -69,3 +71,19 @@ def test_files_are_private_and_name_the_database(tmp_path: Path) -> None:
     write_worker_config(tmp_path, "mongodb://other/", "lizrcl")
     assert yaml.safe_load((tmp_path / "my_launchpad.yaml").read_text())["host"] == "mongodb://other/"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_values_come_through_yaml_unchanged(tmp_path: Path) -> None:
+    """URIs with signs that YAML knows, names that it takes for something else, folders with blanks."""
+    place = Place(tmp_path / "a b: c", AWKWARD_URI, "1e3", "host", CLUSTER)
+    files = {name: yaml.safe_load(text) for name, text in worker_files(place).items()}
+    assert files["my_launchpad.yaml"]["host"] == AWKWARD_URI
+    assert files["my_launchpad.yaml"]["name"] == "1e3"
+    assert files["jobflow.yaml"] == {"JOB_STORE": store_spec(AWKWARD_URI, "1e3")}
+    assert files["FW_config.yaml"]["LAUNCHPAD_LOC"] == str(tmp_path / "a b: c" / "my_launchpad.yaml")
+
+
+def test_no_worker_counts_as_lost_while_it_waits_for_the_database(tmp_path: Path) -> None:
+    place = Place(tmp_path, "mongodb://h/", "d", "host", CLUSTER)
+    fw_config = yaml.safe_load(worker_files(place)["FW_config.yaml"])
+    assert fw_config["RUN_EXPIRATION_SECS"] > fw_config["PING_TIME_SECS"] + PATIENCE_MS / 1000

@@ -1,0 +1,12 @@
+# `source` this in every shell in which you run lizrcl, lpad, rlaunch or qlaunch; the jobs of my_qadapter_*.yaml do.
+source /CHANGE_ME/.venv/bin/activate
+export FW_CONFIG_FILE=/CHANGE_ME/fw_configs/FW_config.yaml
+export JOBFLOW_CONFIG_FILE=/CHANGE_ME/fw_configs/jobflow.yaml
+export ATOMATE2_CONFIG_FILE=/CHANGE_ME/fw_configs/atomate2.yaml
+export LIZRCL_CONFIG_FILE=/CHANGE_ME/fw_configs/lizrcl.toml
+# lizrcl.toml names the database; a variable would win over it
+unset LIZRCL_DB_URI LIZRCL_DB_NAME
+# POTCARs of VASP, in folders such as POT_PAW_PBE_54/POTCAR.Li_sv.gz
+# export PMG_VASP_PSP_DIR=/CHANGE_ME/potcars
+# never compile every module anew in every job
+unset PYTHONDONTWRITEBYTECODE
