@@ -1,6 +1,7 @@
 """What MongoDB itself enforces: a $jsonSchema validator for each collection, made from the document models."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -34,6 +35,7 @@ def validators() -> dict[str, Schema]:
     return {name: {"$jsonSchema": mongo_schema(model)} for name, model in MODELS.items()}
 
 
+@cache
 def schema_sha256() -> str:
     """Return a digest of all validators, by which a change of the models is noticed."""
     return canonical_sha256(validators())
