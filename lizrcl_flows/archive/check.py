@@ -65,10 +65,10 @@ def check(archive: Archive, *, repair: bool = False) -> CheckReport:
         connection = archive.connection
         if repair:
             connection.require_writable()
-        structure = list(_structure(connection))
+        structure = list(structure_problems(connection))
         if structure and repair:
             initialise(connection)
-            left = {(problem.subject, problem.what) for problem in _structure(connection)}
+            left = {(problem.subject, problem.what) for problem in structure_problems(connection)}
             for problem in structure:
                 problem.repaired = (problem.subject, problem.what) not in left
         report.problems += structure
@@ -77,8 +77,8 @@ def check(archive: Archive, *, repair: bool = False) -> CheckReport:
     return report
 
 
-def _structure(connection: Connection) -> Iterator[Problem]:
-    """Find collections, validators and indexes that are missing or out of date."""
+def structure_problems(connection: Connection) -> Iterator[Problem]:
+    """Yield collections, validators and indexes that are missing or out of date."""
     meta = read_meta(connection)
     if meta is None:
         yield Problem("meta", "is missing: the database is not initialised")

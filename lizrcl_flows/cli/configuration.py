@@ -2,6 +2,7 @@
 
 import re
 import stat
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,26 +20,22 @@ SHORTEST_WALLTIME_S = 300
 PRIVATE = 0o600
 
 
-class Duration(click.ParamType):
-    """A wall time as batch systems write it, in seconds."""
+def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> int:  # noqa: ARG001  the signature is click's
+    """Read a wall time as batch systems write it.
 
-    name = "[D-]HH:MM:SS"
+    Raises
+    ------
+    click.UsageError
+        If it is none.
+    """
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", value)
+    if not found:
+        raise click.BadParameter(f"'{value}' is not a wall time; give HH:MM:SS or D-HH:MM:SS")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read a duration.
 
-        Raises
-        ------
-        click.UsageError
-            If it is none, or too short for a job to do anything.
-        """
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", str(value))
-        if not found:
-            self.fail(f"'{value}' is not a wall time; give HH:MM:SS or D-HH:MM:SS", param, ctx)
-        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+_wall_time = partial(click.option, callback=_seconds, metavar="[D-]HH:MM:SS", show_default=True)
 
 
 @click.group(cls=SuggestingGroup)
@@ -53,10 +50,8 @@ def config() -> None:
 @click.option("--queue-dft", metavar="QUEUE", help="Queue for labels.")
 @click.option("--queue-gpu", metavar="QUEUE", help="Queue for training and dynamics.")
 @click.option("--account", help="Account that the jobs are charged to.")
-@click.option("--walltime", type=Duration(), default="24:00:00", show_default=True, help="Of each job.")
-@click.option(
-    "--reserve", type=Duration(), default="00:10:00", show_default=True, help="Of it, when nothing more is begun."
-)
+@_wall_time("--walltime", default="24:00:00", help="Of each job.")
+@_wall_time("--reserve", default="00:10:00", help="Its last part, in which no further Firework is begun.")
 @click.option("--dft-tasks", type=click.IntRange(1), default=32, show_default=True, help="MPI tasks of a label job.")
 @click.option("--threads", type=click.IntRange(1), default=8, show_default=True, help="Cores of the other jobs.")
 @click.option("--vasp-command", metavar="COMMAND", help="Default: srun (PBS: mpirun) vasp_std.")

@@ -22,7 +22,7 @@ def _noun(name: str, summary: str) -> LazyCommand:
 COMMANDS = {
     "demo": LazyCommand(f"{_HERE}.demo.command:demo", "a whole campaign on this machine, start to report", _START),
     "doctor": LazyCommand(
-        f"{_HERE}.doctor:doctor", "what is configured, what works, what to do about the rest", _START
+        f"{_HERE}.diagnosis:doctor", "what is configured, what works, what to do about the rest", _START
     ),
     "db": LazyCommand(f"{_HERE}.database:db", "start, stop, status, init, check the database", _START),
     "config": LazyCommand(f"{_HERE}.configuration:config", "write the configuration files of a cluster", _START),
