@@ -8,7 +8,10 @@ if TYPE_CHECKING:  # the process of a single point imports this package and shou
     from lizrcl_flows.documents.spec import LevelSpec
     from lizrcl_flows.engines.labelling.base import LabelEngine
 
-ENGINES = {"ase": "lizrcl_flows.engines.labelling.ase:AseLabeller"}
+ENGINES = {
+    "ase": "lizrcl_flows.engines.labelling.ase:AseLabeller",
+    "vasp": "lizrcl_flows.engines.labelling.vasp:VaspLabeller",
+}
 
 
 def make_labeller(spec: "LevelSpec") -> "LabelEngine":
