@@ -6,7 +6,7 @@ export ATOMATE2_CONFIG_FILE=@{atomate2}
 export LIZRCL_CONFIG_FILE=@{lizrcl}
 # lizrcl.toml names the database; a variable would win over it
 unset LIZRCL_DB_URI LIZRCL_DB_NAME
-# POTCARs of VASP, in folders such as POT_PAW_PBE_64/POTCAR.Li_sv.gz
+# POTCARs of VASP, such as <folder>/POT_GGA_PAW_PBE_54/Li_sv/POTCAR
 @{potcars}
 # never compile every module anew in every job
 unset PYTHONDONTWRITEBYTECODE

@@ -111,6 +111,7 @@ def _queue(archive: "Archive") -> Iterator[Finding]:
 
     try:
         with Queue.of(archive) as queue:
+            yield from _unprepared(queue)
             findings = [finding for look in QUEUE_CHECKS for finding in look(queue)]
     except BackendError:
         raise
@@ -123,9 +124,7 @@ def _queue(archive: "Archive") -> Iterator[Finding]:
 
 def _unprepared(queue: "Queue") -> Iterator[Finding]:
     if queue.launchpad.fw_id_assigner.find_one({}) is None:
-        yield Finding(
-            "queue", "problem", "it was never made: `lpad add` would fail", "let the owner run `lizrcl db init`"
-        )
+        yield Finding("LaunchPad", "note", "has no counter yet: `lpad add` fails", "let the owner run `lizrcl db init`")
 
 
 def _lost(queue: "Queue") -> Iterator[Finding]:
@@ -183,4 +182,4 @@ def _failed(queue: "Queue") -> Iterator[Finding]:
         yield Finding("failed jobs", "note", f"FIZZLED{where}: Fireworks {listed(sorted(numbers))}", advice)
 
 
-QUEUE_CHECKS = (_unprepared, _lost, _reserved, _locked, _orphans, _failed)
+QUEUE_CHECKS = (_lost, _reserved, _locked, _orphans, _failed)

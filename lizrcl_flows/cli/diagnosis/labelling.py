@@ -22,6 +22,9 @@ FOUNDATION_ADVICE = "campaigns with a section `foundation` need one: docs/founda
 POTCARS = ("Li_sv", "Zr_sv", "O", "Cl")
 """The variants that the study's level of theory uses."""
 
+POTCAR_FOLDER = "POT_GGA_PAW_PBE_54"
+"""pymatgen's folder of the release that labels use unless the campaign says otherwise."""
+
 CP2K_DATA = ("BASIS_MOLOPT", "GTH_POTENTIALS", "dftd3.dat")
 CP2K_FOLDERS = ("/usr/share/cp2k", "/usr/share/cp2k/data")
 """Where distributions put CP2K's data."""
@@ -72,7 +75,9 @@ def _missing(command: str) -> str:
 def potcars(settings: "Settings") -> Iterator[Finding]:  # noqa: ARG001
     """Look for VASP's potentials where pymatgen will: PMG_VASP_PSP_DIR, one folder for each functional."""
     named = _pymatgen_setting("PMG_VASP_PSP_DIR")
-    advice = f"put VASP's potentials into <folder>/POT_PAW_PBE_64/POTCAR.{POTCARS[0]} and set PMG_VASP_PSP_DIR=<folder>"
+    advice = (
+        f"put VASP's potentials into <folder>/{POTCAR_FOLDER}/{POTCARS[0]}/POTCAR and set PMG_VASP_PSP_DIR=<folder>"
+    )
     if named is None:
         yield Finding("labels: POTCARs", "note", "PMG_VASP_PSP_DIR is not set", f"for VASP labels: {advice}")
         return
@@ -82,7 +87,7 @@ def potcars(settings: "Settings") -> Iterator[Finding]:  # noqa: ARG001
         return
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and path.name.upper().startswith("POT"))
     if not folders:
-        yield Finding("labels: POTCARs", "problem", f"{root} has no folder such as POT_PAW_PBE_64", advice)
+        yield Finding("labels: POTCARs", "problem", f"{root} has no folder such as {POTCAR_FOLDER}", advice)
         return
     lacking = {name: [symbol for symbol in POTCARS if not _has_potcar(root / name, symbol)] for name in folders}
     whole = [name for name in folders if not lacking[name]]
@@ -97,7 +102,7 @@ def potcars(settings: "Settings") -> Iterator[Finding]:  # noqa: ARG001
 
 def _has_potcar(folder: Path, symbol: str) -> bool:
     stems = (folder / f"POTCAR.{symbol}", folder / symbol / "POTCAR")
-    return any(stem.with_name(stem.name + ending).is_file() for stem in stems for ending in ("", ".gz", ".bz2", ".Z"))
+    return any(stem.with_name(stem.name + ending).is_file() for stem in stems for ending in ("", ".gz"))
 
 
 def _pymatgen_setting(name: str) -> Any:
