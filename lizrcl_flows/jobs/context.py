@@ -21,10 +21,17 @@ CATEGORIES = ("cpu", "dft", "gpu")
 """FireWorks categories: light work, labels, training and dynamics."""
 
 
+PATIENCE_S = 300.0
+"""How long a job waits for a database that is away, where the settings do not say: a restart must cost no result."""
+
+
 @contextmanager
 def open_archive() -> Iterator[Archive]:
     """Connect to the archive that the settings of this worker name, for one job."""
-    archive = Archive.connect(settings=load_settings())
+    settings = load_settings()
+    if "db_timeout_s" not in settings.model_fields_set:
+        settings = load_settings(db_timeout_s=PATIENCE_S)
+    archive = Archive.connect(settings=settings)
     try:
         yield archive
     finally:

@@ -57,6 +57,8 @@ def label_batch(
         for number, structure in enumerate(archive.get_many(Structure, structures)):
             left = seconds_left()
             if not fits(left, longest_s):
+                if left is not None and number == 0:
+                    wait_for_the_end(left)
                 return _handed_over((campaign_id, index, purpose), structures[number:], ids, labeller, level)
             try:
                 label = _label(archive, campaign, (index, purpose), structure, labeller, level)
@@ -104,9 +106,6 @@ def _batch_job(place: tuple[str, int, str], batch: list[str], labeller: LabelEng
 def _handed_over(
     place: tuple[str, int, str], rest: list[str], done: list[str], labeller: LabelEngine, level: str
 ) -> Response[Any]:
-    left = seconds_left()
-    if left is not None and left <= 0:
-        wait_for_the_end(left)
     return Response(output=done, detour=Flow([_batch_job(place, rest, labeller, level, "continued")]))
 
 
