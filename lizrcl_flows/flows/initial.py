@@ -17,6 +17,7 @@ from lizrcl_flows.engines.relaxation.base import Relaxer
 from lizrcl_flows.engines.selection import make_selector
 from lizrcl_flows.engines.selection.base import Selector
 from lizrcl_flows.flows.labelling import label_and_collect
+from lizrcl_flows.jobs.closing import close_initial
 from lizrcl_flows.jobs.initial import choose_initial
 from lizrcl_flows.jobs.preparing import (
     finish_preparation,
@@ -85,9 +86,10 @@ class InitialMaker(Maker):
         """Return the flow from the campaign's phases to its labelled training and hold-out sets."""
         here = (campaign.id, 0)
         steps, chosen = self.steps(campaign)
-        holdout_jobs, _ = label_and_collect(here, chosen["holdout"], "holdout", self.labeller)
-        train_jobs, _ = label_and_collect(here, chosen["train"], "train", self.labeller)
-        return Flow([*steps, *holdout_jobs, *train_jobs], name=f"{campaign.name} first training set")
+        holdout_jobs, holdout = label_and_collect(here, chosen["holdout"], "holdout", self.labeller)
+        train_jobs, train = label_and_collect(here, chosen["train"], "train", self.labeller)
+        close = in_category(close_initial(campaign.id, [holdout, train]), "cpu", "close first training set")
+        return Flow([*steps, *holdout_jobs, *train_jobs, close], name=f"{campaign.name} first training set")
 
     def steps(self, campaign: Campaign) -> tuple[list[Any], Any]:
         """Return the jobs before the labels, and the output with the structure ids `train` and `holdout`."""

@@ -2,38 +2,47 @@
 
 import json
 import uuid
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from lizrcl_flows.flows.campaign import CampaignMaker
 from lizrcl_flows.jobs.beginning import begin_campaign
 from lizrcl_flows.jobs.routing import in_category
-from lizrcl_flows.systems import load_campaign
+from lizrcl_flows.jobs.turns import INITIAL, PRODUCTION
+from lizrcl_flows.systems import load_campaign, system_names
 
-SYSTEMS = ("demo",)
-"""Shipped systems whose engines are all there."""
+PARTS: dict[str, str | None] = {"initial_set": INITIAL, "campaign": None, "production": PRODUCTION}
+"""What a file begins, by the end of its name."""
 
 
-def launchpad_file(system: str) -> dict[str, Any]:
-    """Return the FireWorks workflow that begins a campaign of a shipped system.
+def launchpad_file(system: str, part: str) -> dict[str, Any]:
+    """Return the FireWorks workflow that begins a campaign of a shipped system, or one part of it.
 
-    It is one Firework: it stores the campaign and submits generation 0; every turn submits the one after it.
+    It is one Firework: it stores the campaign and submits what comes next; every turn submits the one after it.
+
+    Parameters
+    ----------
+    part
+        "initial_set" (the first training set, and no more), "campaign", or "production" (with the newest committee of a
+        campaign that does not learn any more).
     """
     from jobflow import Flow
     from jobflow.managers.fireworks import flow_to_workflow
 
     spec = load_campaign({"name": system, "system": system})
-    begin = in_category(begin_campaign(spec, CampaignMaker.from_spec(spec)), "cpu", f"begin {system}")
-    begin.set_uuid(_fixed_uuid(f"{system}/begin"))
-    flow = Flow([begin], name=system, uuid=_fixed_uuid(system))
-    workflow = flow_to_workflow(flow, store=None, name=system, metadata={"campaign": system})
+    title = f"{system} {part}"
+    begin = in_category(begin_campaign(spec, CampaignMaker.from_spec(spec), PARTS[part]), "cpu", f"begin {title}")
+    begin.set_uuid(_fixed_uuid(f"{title}/begin"))
+    flow = Flow([begin], name=title, uuid=_fixed_uuid(title))
+    workflow = flow_to_workflow(flow, store=None, name=title, metadata={"campaign": system})
     content: dict[str, Any] = _without_dates(json.loads(workflow.to_format("json")))
     content["fws"][0]["fw_id"], content["links"] = -1, {"-1": []}  # FireWorks counts new ones through the process
     return content
 
 
 def write_launchpad_files(directory: Path, *, check: bool = False) -> list[Path]:
-    """Write one file for each shipped system; with `check`, only compare.
+    """Write the files of every shipped system; with `check`, only compare.
 
     Returns
     -------
@@ -41,9 +50,9 @@ def write_launchpad_files(directory: Path, *, check: bool = False) -> list[Path]
         Files that were written, or with `check` those that differ from what would be written.
     """
     changed = []
-    for system in SYSTEMS:
-        path = directory / f"{system}.json"
-        text = json.dumps(launchpad_file(system), indent=1, sort_keys=True) + "\n"
+    for system, part in product(system_names(), PARTS):
+        path = directory / f"{system}_{part}.json"
+        text = json.dumps(launchpad_file(system, part), indent=1, sort_keys=True) + "\n"
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         changed.append(path)

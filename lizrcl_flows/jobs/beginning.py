@@ -11,18 +11,27 @@ from lizrcl_flows.documents.spec import CampaignSpec
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.jobs.context import open_archive
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
-from lizrcl_flows.jobs.turns import TurnMaker, advance
+from lizrcl_flows.jobs.turns import TurnMaker, advance, submit_part
 from lizrcl_flows.science.phases import starting_crystals
 from lizrcl_flows.science.structures import supercell
 
 
 @job
-def begin_campaign(spec: CampaignSpec, maker: TurnMaker) -> dict[str, str]:
-    """Store the campaign and submit generation 0: the one Firework of a file in launchpad/."""
+def begin_campaign(spec: CampaignSpec, maker: TurnMaker, part: str | None = None) -> dict[str, str]:
+    """Store the campaign and submit what comes next, or one part of it: the one Firework of a file in launchpad/.
+
+    Parameters
+    ----------
+    part
+        "initial" (only the first training set) or "production"; the whole campaign where none.
+    """
     with open_archive() as archive:
         campaign = new_campaign(archive, spec)
         with FireWorksSubmitter(archive.uri, archive.database_name) as submitter:
-            report = advance(archive, campaign.id, maker, submitter)
+            if part is None:
+                report = advance(archive, campaign.id, maker, submitter)
+            else:
+                report = submit_part(archive, archive.get(Campaign, campaign.id), part, maker, submitter)
         return {"campaign": campaign.id, "state": report.state, "sentence": report.sentence}
 
 

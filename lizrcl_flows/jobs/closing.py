@@ -21,7 +21,7 @@ from lizrcl_flows.documents import (
 from lizrcl_flows.jobs.context import open_archive, provenance
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.jobs.training import committee_of
-from lizrcl_flows.jobs.turns import PRODUCTION, AdvanceReport, TurnMaker, advance, turn_id
+from lizrcl_flows.jobs.turns import INITIAL, PRODUCTION, AdvanceReport, TurnMaker, advance, turn_id
 
 COUNTS = ("n_trajectories", "n_explored", "n_accurate", "n_candidates", "n_selected", "eps_max", "eps_median")
 
@@ -54,6 +54,16 @@ def close_production(campaign_id: str, transports: list[list[str]], maker: TurnM
     with open_archive() as archive:
         archive.mark(turn_id(campaign_id, PRODUCTION), "closed", transports=[t for group in transports for t in group])
         return _go_on(archive, campaign_id, maker)
+
+
+@job
+def close_initial(campaign_id: str, extended: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mark the first training set as made, so that generation 0 may go on from it."""
+    with open_archive() as archive:
+        name = turn_id(campaign_id, INITIAL)
+        if archive.turn(name) is not None:  # `lizrcl campaign initial` runs the same flow without a turn
+            archive.mark(name, "closed")
+    return {"datasets": [outcome["dataset"] for outcome in extended if outcome]}
 
 
 def _go_on(archive: Archive, campaign_id: str, maker: TurnMaker) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.documents import Campaign, Generation
+from lizrcl_flows.documents import Campaign, Committee, Generation
+from lizrcl_flows.errors import InputError
 from lizrcl_flows.jobs.submitters import Submitter
 from lizrcl_flows.science.convergence import is_converged
 
@@ -20,12 +21,15 @@ LEASE_SECONDS = 60.0
 
 PRODUCTION = "production"
 
+INITIAL = "initial"
+"""The turn that only makes the first training set; generation 0 then finds what it made."""
+
 
 class TurnMaker(Protocol):
     """What builds the workflow of a turn; `lizrcl_flows.flows.CampaignMaker` does."""
 
     def make_turn(self, campaign: Campaign, turn: int | str) -> Any:
-        """Return the flow of a generation (its index) or of production."""
+        """Return the flow of a generation (its index), of production or of the first training set."""
         ...
 
 
@@ -57,9 +61,9 @@ class AdvanceReport:
 
 
 def turn_id(campaign_id: str, turn: int | str) -> str:
-    """Return the unique name of a turn: the generation's document id, or `<campaign>/production`."""
-    if turn == PRODUCTION:
-        return f"{campaign_id}/{PRODUCTION}"
+    """Return the unique name of a turn: the generation's document id, or `<campaign>/production` or `.../initial`."""
+    if isinstance(turn, str):
+        return f"{campaign_id}/{turn}"
     return Generation.id_for(campaign_id=campaign_id, index=turn)
 
 
@@ -105,7 +109,7 @@ def next_step(archive: Archive, campaign: Campaign) -> NextStep:
     if campaign.state == "paused":
         return NextStep(None, "paused", "the campaign is paused; `lizrcl campaign resume` goes on")
     if not closed:
-        return NextStep(0, "running", "generation 0 makes the first training set")
+        return _first_step(archive, campaign)
     if closed[-1].stalled_reason:
         return NextStep(None, "stalled", closed[-1].stalled_reason)
     ended = _ended(campaign, closed)
@@ -113,6 +117,50 @@ def next_step(archive: Archive, campaign: Campaign) -> NextStep:
         index = closed[-1].index + 1
         return NextStep(index, "running", f"generation {index} goes on from generation {index - 1}")
     return _after_learning(archive, campaign, *ended)
+
+
+def _first_step(archive: Archive, campaign: Campaign) -> NextStep:
+    """Return generation 0, unless workers are making its training set: each label would be computed twice."""
+    initial = archive.turn(turn_id(campaign.id, INITIAL))
+    if initial is not None and initial["state"] == "submitted":
+        return NextStep(
+            None, "running", "the first training set is on the LaunchPad; when it is done, generation 0 goes on from it"
+        )
+    return NextStep(0, "running", "generation 0 makes the first training set")
+
+
+def submit_part(
+    archive: Archive, campaign: Campaign, part: str, maker: TurnMaker, submitter: Submitter
+) -> AdvanceReport:
+    """Submit the first training set or production by itself, once.
+
+    Raises
+    ------
+    InputError
+        If the campaign is not where this part can begin.
+    """
+    step = next_step(archive, campaign)
+    first = archive.turn(turn_id(campaign.id, 0))
+    if part == INITIAL and (step.turn not in (0, None) or (first is not None and first["state"] != "submitting")):
+        return AdvanceReport(INITIAL, submitted=False, state=step.state, sentence="generation 0 was submitted already")
+    if part == PRODUCTION:
+        _require_ready_for_production(archive, campaign, step)
+    submitted = submit_once(archive, campaign, part, maker, submitter)
+    name = {INITIAL: "the first training set", PRODUCTION: "production"}[part]
+    sentence = f"{name} submitted" if submitted else f"{name} had been submitted already"
+    return AdvanceReport(part, submitted=submitted, state=step.state, sentence=sentence)
+
+
+def _require_ready_for_production(archive: Archive, campaign: Campaign, step: NextStep) -> None:
+    if not campaign.spec.production:
+        raise InputError(f"campaign {campaign.name} has no production runs in its file")
+    if isinstance(step.turn, int):
+        raise InputError(
+            f"campaign {campaign.name} is learning ({step.why}); production follows by itself when it has learnt, or "
+            f"now after `lizrcl campaign pause {campaign.name}`"
+        )
+    if not archive.count(Committee, {"campaign": campaign.name}):
+        raise InputError(f"campaign {campaign.name} has no committee yet, which production needs")
 
 
 def _after_learning(archive: Archive, campaign: Campaign, state: str, why: str) -> NextStep:

@@ -9,7 +9,7 @@ from monty.json import MontyDecoder
 
 from lizrcl_flows.documents import Campaign
 from lizrcl_flows.flows.campaign import CampaignMaker
-from lizrcl_flows.flows.launchpad_files import launchpad_file, write_launchpad_files
+from lizrcl_flows.flows.launchpad_files import PARTS, launchpad_file, write_launchpad_files
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.systems import load_campaign
 
@@ -66,9 +66,10 @@ def test_a_maker_survives_the_launchpad(campaign, archive):
 
 
 def test_launchpad_files_are_the_same_every_time(tmp_path):
-    assert launchpad_file("demo") == launchpad_file("demo")
-    assert [path.name for path in write_launchpad_files(tmp_path)] == ["demo.json"]
+    names = [f"{system}_{part}.json" for system in ("demo", "zro2_li2zrcl6") for part in PARTS]
+    assert launchpad_file("demo", "campaign") == launchpad_file("demo", "campaign")
+    assert [path.name for path in write_launchpad_files(tmp_path)] == names
     assert write_launchpad_files(tmp_path, check=True) == []
-    (tmp_path / "demo.json").write_text("{}")
-    assert write_launchpad_files(tmp_path, check=True) == [tmp_path / "demo.json"]
-    assert (tmp_path / "demo.json").read_text() == "{}"
+    (tmp_path / names[0]).write_text("{}")
+    assert write_launchpad_files(tmp_path, check=True) == [tmp_path / names[0]]
+    assert (tmp_path / names[0]).read_text() == "{}"
