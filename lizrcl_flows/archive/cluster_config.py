@@ -6,10 +6,12 @@ wherever a site has its own value or a secret.
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +32,7 @@ _WHAT = {
     "dft": "labels; the DFT program gets all tasks of the job",
     "gpu": "training and dynamics with GPUMD's nep and gpumd",
 }
-_LOOP = "One job takes one Firework after the other until its wall time is nearly over."
+_LOOP = "One job takes one Firework after the other until its wall time is nearly over, or there was none for long."
 _SINGLE = "One job runs one reserved Firework: for `qlaunch -r`, which sees each Firework as a job of its own."
 
 
@@ -44,12 +46,16 @@ class Cluster:
         Queue (partition) of each category.
     walltime_s, reserve_s
         Wall time of a job, and the part at its end in which no further Firework is begun (s).
+    idle_s
+        A job that has waited for Fireworks for so long altogether ends, and leaves its nodes to others (s).
     dft_tasks
         MPI tasks of a job for labels.
     threads
         Cores of a job for anything else.
     commands
         VASP_CMD, VASP_GAMMA_CMD, CP2K_CMD where the launcher with the program's usual name will not do.
+    extra
+        Further keys of FireWorks' queue template: category (None: each), key, value.
     """
 
     scheduler: Scheduler = "slurm"
@@ -57,9 +63,11 @@ class Cluster:
     account: str | None = None
     walltime_s: int = DAY_S
     reserve_s: int = 600
+    idle_s: int = 1800
     dft_tasks: int = 32
     threads: int = 8
     commands: Mapping[str, str] = field(default_factory=dict)
+    extra: tuple[tuple[str | None, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,7 @@ def cluster_files(place: Place, cluster: Cluster, machine: Machine) -> dict[str,
         "jobflow": shlex.quote(place.path("jobflow.yaml")),
         "atomate2": shlex.quote(place.path("atomate2.yaml")),
         "lizrcl": shlex.quote(place.path("lizrcl.toml")),
+        "site": shlex.quote(place.path("site.sh")),
     }
     content = worker_files(place)
     content["atomate2.yaml"] = fill("atomate2.yaml", _commands(cluster))
@@ -147,7 +156,9 @@ def _queue_file(place: Place, cluster: Cluster, category: str, *, reserved: bool
     fworker = f"my_fworker_{category}.yaml"
     files = f"-l {shlex.quote(place.path('my_launchpad.yaml'))} -w {shlex.quote(place.path(fworker))}"
     until = max(cluster.walltime_s - cluster.reserve_s, 1)
-    loop = f"rapidfire --nlaunches infinite --timeout {until} --sleep {place.pace.sleep_s}"
+    sleep_s = place.pace.sleep_s
+    rests = max(cluster.idle_s // sleep_s, 1)
+    loop = f"rapidfire --nlaunches infinite --timeout {until} --sleep {sleep_s} --max_loops {rests}"
     is_dft = category == "dft"
     tasks, cores = (cluster.dft_tasks, 1) if is_dft else (1, cluster.threads)
     gpus = 1 if category == "gpu" else None
@@ -172,7 +183,27 @@ def _queue_file(place: Place, cluster: Cluster, category: str, *, reserved: bool
         "threads": str(cores),
     }
     rendered = {key: scalar(value) for key, value in values.items()}
-    return fill(f"my_qadapter_{cluster.scheduler}.yaml", rendered | plain)
+    text = fill(f"my_qadapter_{cluster.scheduler}.yaml", rendered | plain)
+    for only, key, value in cluster.extra:
+        text = text if only not in (None, category) else _with_key(text, key, value)
+    return text
+
+
+def _with_key(text: str, key: str, value: str) -> str:
+    """Return a queue file in which a key has a value, in the line where it stands or in one more."""
+    line = f"{key}: {scalar(value)}\n"
+    changed, n = re.subn(rf"^{re.escape(key)}:.*\n", lambda _: line, text, flags=re.MULTILINE)
+    return changed if n else text + line
+
+
+def queue_keys(scheduler: Scheduler) -> list[str]:
+    """Return the keys that FireWorks' own queue template of a scheduler has, without importing FireWorks."""
+    package = find_spec("fireworks")
+    folders = (package.submodule_search_locations or ()) if package else ()
+    adapters = Path(next(iter(folders), "")) / "user_objects" / "queue_adapters"
+    template = (adapters / f"{scheduler.upper()}_template.txt").read_text(encoding="utf-8")
+    ours = {"rocket_launch", "pre_rocket", "launch_dir", "job_name", "walltime"}
+    return sorted(set(re.findall(r"\$\$\{([\w-]+)\}", template)) - ours)
 
 
 def clock(seconds: int) -> str:

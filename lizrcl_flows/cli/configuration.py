@@ -14,7 +14,7 @@ from lizrcl_flows.cli.session import dry_run_option
 from lizrcl_flows.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
-    from lizrcl_flows.archive.cluster_config import Cluster
+    from lizrcl_flows.archive.cluster_config import Cluster, Scheduler
 
 SHORTEST_WALLTIME_S = 300
 PRIVATE = 0o600
@@ -52,11 +52,19 @@ def config() -> None:
 @click.option("--account", help="Account that the jobs are charged to.")
 @_wall_time("--walltime", default="24:00:00", help="Of each job.")
 @_wall_time("--reserve", default="00:10:00", help="Its last part, in which no further Firework is begun.")
+@_wall_time("--idle", default="00:30:00", help="A job that found nothing to do for so long ends.")
 @click.option("--dft-tasks", type=click.IntRange(1), default=32, show_default=True, help="MPI tasks of a label job.")
 @click.option("--threads", type=click.IntRange(1), default=8, show_default=True, help="Cores of the other jobs.")
 @click.option("--vasp-command", metavar="COMMAND", help="Default: srun (PBS: mpirun) vasp_std.")
 @click.option("--vasp-gamma-command", metavar="COMMAND", help="Default: srun (PBS: mpirun) vasp_gam.")
 @click.option("--cp2k-command", metavar="COMMAND", help="Default: srun (PBS: mpirun) cp2k.psmp.")
+@click.option(
+    "--set",
+    "extra",
+    metavar="[CATEGORY.]KEY=VALUE",
+    multiple=True,
+    help="A further key of the queue files, such as qos=long or gpu.gres=gpu:1; may be given several times.",
+)
 @click.option("--example", is_flag=True, help="CHANGE_ME for secrets and everything of a site: the set in fw_configs/.")
 @click.option("--check", is_flag=True, help="Compare only; exit code 4 if a file is missing or out of date.")
 @dry_run_option
@@ -118,10 +126,28 @@ def _cluster(choices: dict[str, Any]) -> "Cluster":
         account=choices["account"],
         walltime_s=choices["walltime"],
         reserve_s=choices["reserve"],
+        idle_s=choices["idle"],
         dft_tasks=choices["dft_tasks"],
         threads=choices["threads"],
         commands={name: command for name, command in commands.items() if command},
+        extra=tuple(_extra(text, choices["scheduler"]) for text in choices["extra"]),
     )
+
+
+def _extra(text: str, scheduler: "Scheduler") -> tuple[str | None, str, str]:
+    """Read a further key of the queue files."""
+    from lizrcl_flows.archive.cluster_config import queue_keys
+    from lizrcl_flows.archive.worker_config import CATEGORIES
+
+    name, equals, value = text.partition("=")
+    category, dot, key = name.rpartition(".")
+    known = queue_keys(scheduler)
+    if not equals or not value or (dot and category not in CATEGORIES) or key not in known:
+        raise InputError(
+            f"--set {text} is not accepted: give KEY=VALUE, or cpu.KEY=VALUE, dft.KEY=VALUE, gpu.KEY=VALUE with a "
+            f"key of {', '.join(known)}"
+        )
+    return category or None, key, value
 
 
 def _differs(path: Path, text: str, *, private: bool) -> bool:

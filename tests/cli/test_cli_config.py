@@ -120,6 +120,26 @@ def test_fireworks_knows_every_key_of_the_queue_files(lizrcl, given: Path, sched
         assert singleshot == path.stem.endswith("reserved")
 
 
+def test_further_keys_reach_the_scripts_of_their_category(lizrcl, given: Path) -> None:
+    more = ("--set", "qos=long", "--set", "gpu.gres=gpu:a100:1", "--set", "gpu.gpus_per_node=2", "--set", "dft.mem=0")
+    assert lizrcl("config", "write", str(given), *more).code == 0
+    scripts = {path.stem: queue_adapter(path).get_script_str("/launch") for path in given.glob("my_qadapter_*.yaml")}
+    for name, script in scripts.items():
+        assert "#SBATCH --qos=long\n" in script
+        assert ("--gres=gpu:a100:1" in script) == ("gpu" in name)
+        assert ("--mem=0" in script) == ("dft" in name)
+        assert ("--gpus-per-node=2\n" in script) == ("gpu" in name)
+
+
+def test_a_site_file_is_sourced_and_left_alone(lizrcl, given: Path) -> None:
+    given.mkdir()
+    (given / "site.sh").write_text("export FROM_SITE=yes\n")
+    assert lizrcl("config", "write", str(given)).code == 0
+    command = f". {str(given / 'environment.sh')!r} && echo $FROM_SITE $FW_CONFIG_FILE"
+    ran = subprocess.run(["bash", "-ec", command], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == f"yes {given / 'FW_config.yaml'}"
+
+
 def test_atomate2_knows_every_key(lizrcl, given: Path) -> None:
     from atomate2.settings import Atomate2Settings
 
@@ -174,6 +194,8 @@ def test_a_batch_script_runs_a_job_from_an_empty_environment(lizrcl, filled, tmp
         (("--walltime", "24h"), "'24h' is not a wall time; give HH:MM:SS or D-HH:MM:SS"),
         (("--walltime", "00:02:00"), "--walltime 120 s is not accepted with --reserve 600 s"),
         (("--walltime", "1:00:00", "--reserve", "1:00:00"), "longer than the reserve"),
+        (("--set", "gress=gpu:1"), "--set gress=gpu:1 is not accepted"),
+        (("--set", "tpu.gres=gpu:1"), "cpu.KEY=VALUE, dft.KEY=VALUE, gpu.KEY=VALUE"),
         (("--scheduler", "lsf"), "'lsf' is not one of 'slurm', 'pbs'"),
     ],
 )
