@@ -20,6 +20,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 LOCK_FILE = "running.lock"
 _PATIENCE_S = 10.0
+_GRACE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,19 @@ def run_program(
         except subprocess.TimeoutExpired:
             status = None
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            _end(process)
     return Finished(status, time.monotonic() - started)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a program: first so that mpirun and srun can end theirs, then for certain."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _acquired(lock: int) -> bool:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # the process of a single point imports this package and shou
 
 ENGINES = {
     "ase": "lizrcl_flows.engines.labelling.ase:AseLabeller",
+    "cp2k": "lizrcl_flows.engines.labelling.cp2k:Cp2kLabeller",
     "vasp": "lizrcl_flows.engines.labelling.vasp:VaspLabeller",
 }
 

@@ -11,6 +11,7 @@ from lizrcl_flows.documents.spec import LevelSpec
 from lizrcl_flows.engines.calculators import CalculatorChoice, compute_apart
 from lizrcl_flows.engines.labelling.base import LabelResult
 from lizrcl_flows.engines.labelling.objections import NET_FORCE_TOLERANCE, OVERLAP_FACTOR, objection, refusal
+from lizrcl_flows.engines.labelling.patience import Patience
 from lizrcl_flows.engines.labelling.record import read_label, write_label
 from lizrcl_flows.engines.processes import Finished, sole_use
 from lizrcl_flows.engines.serial import Engine
@@ -102,24 +103,14 @@ class AseLabeller(Engine):
         return result
 
     def _attempt_all(self, structure: Structure, directory: Path, lock: int, seconds: float | None) -> LabelResult:
-        wall_s, attempts = 0.0, 0
+        patience = Patience(seconds, self.time_limit_s, self.threads)
         while True:
-            left = None if seconds is None else max(seconds - wall_s, 0.0)
-            own = self.time_limit_s
-            limits = [limit for limit in (left, own) if limit is not None]
-            finished, outcome = self._attempt(structure, directory, lock, min(limits, default=None))
-            wall_s, attempts = wall_s + finished.wall_s, attempts + 1
-            if finished.status is None and left is not None and (own is None or left < own):
-                return LabelResult(
-                    accepted=False,
-                    reason=f"the time of the worker was up after {finished.wall_s:.0f} s",
-                    interrupted=True,
-                    attempts=attempts,
-                    wall_s=wall_s,
-                    core_hours=wall_s * self.threads / 3600,
-                )
+            finished, outcome = self._attempt(structure, directory, lock, patience.limit_s)
+            interrupted = patience.count(finished)
+            if interrupted is not None:
+                return interrupted
             reason = self._objection(outcome, structure.n_atoms)
-            if not reason or attempts >= self.max_attempts:
+            if not reason or patience.attempts >= self.max_attempts:
                 break
         numbers = {} if reason else outcome
         stress = numbers.get("stress")
@@ -129,9 +120,9 @@ class AseLabeller(Engine):
             energy=numbers.get("energy"),
             forces=np.array(numbers["forces"]) if numbers else None,
             stress=None if stress is None else np.array(stress),
-            attempts=attempts,
-            wall_s=wall_s,
-            core_hours=wall_s * self.threads / 3600,
+            attempts=patience.attempts,
+            wall_s=patience.wall_s,
+            core_hours=patience.core_hours,
             executable=f"{self._choice().title} {self._choice().version()}",
             files=tuple(path for path in (directory / "stdout.txt", directory / "stderr.txt") if path.stat().st_size),
         )
