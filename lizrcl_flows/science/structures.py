@@ -149,6 +149,7 @@ def structure_from_frame(
     origin: Origin,
     phase: str | None = None,
     region: str | None = None,
+    campaign: str | None = None,
     parents: Sequence[str] = (),
 ) -> Structure:
     """Return the geometry of a frame of a run as a document; what a model said about it is left behind.
@@ -166,6 +167,7 @@ def structure_from_frame(
         phase=phase,
         region=region,
         origin=origin,
+        campaign=campaign,
         parents=tuple(parents),
     )
 
