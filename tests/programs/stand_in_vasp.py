@@ -31,10 +31,13 @@ STAND_IN_VASP_LOG
 """
 
 import os
+import re
 import signal
 import sys
 import time
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads would cost more than they help
 
 import numpy as np
 
@@ -67,16 +70,18 @@ def read_incar():
     return {name.strip().upper(): value.strip() for name, value in pairs}
 
 
-def read_titles(symbols):
-    """Return the TITELs of POTCAR; of POTCAR.spec, which only names them, titles of our own."""
+def read_potcar(symbols):
+    """Return TITEL and ZVAL of each POTCAR; of POTCAR.spec, which only names them, some of our own."""
     if Path("POTCAR").exists():
-        lines = Path("POTCAR").read_text().splitlines()
-        titles = [line.split("=", 1)[1].strip() for line in lines if "TITEL" in line]
+        text = Path("POTCAR").read_text()
+        titles = [title.strip() for title in re.findall(r"TITEL\s*=(.*)", text)]
+        electrons = [float(number) for number in re.findall(r"ZVAL\s*=\s*([\d.]+)", text)]
     else:
         titles = [f"PAW_PBE {name} 01Jan2000" for name in Path("POTCAR.spec").read_text().split()]
+        electrons = [float(ELEMENTS[symbol][3]) for symbol in symbols]
     if [title.split()[1].split("_")[0] for title in titles] != symbols:
         sys.exit(f"ERROR: type information on POSCAR and POTCAR are incompatible: {symbols}, {titles}")
-    return titles
+    return titles, electrons
 
 
 def evaluate(symbols, cell, cartesian, *, dispersion):
@@ -122,7 +127,7 @@ def item(name, value):
     except ValueError:
         return f'<i type="string" name="{name}">{word}</i>\n'
     kind = 'type="int" ' if word.lstrip("+-").isdigit() else ""
-    return f'<i {kind}name="{name}"> {word if kind else repr(number)} </i>\n'
+    return f'<i {kind}name="{name}"> {word if kind else f"{number:15.8f}"} </i>\n'
 
 
 def structure(name, cell, places):
@@ -154,7 +159,7 @@ def atominfo(symbols, counts, titles):
     )
 
 
-def head(incar, mesh, version):
+def head(incar, mesh, version, n_electrons):
     """Return vasprun.xml up to the atoms: program, what was read, k-points, what it made of its input."""
     made = {
         "PREC": incar.get("PREC", "Normal").lower()[:6],
@@ -171,6 +176,7 @@ def head(incar, mesh, version):
         "LASPH": incar.get("LASPH", "F"),
         "LHFCALC": incar.get("LHFCALC", "F"),
         "METAGGA": incar.get("METAGGA", "--"),
+        "NELECT": n_electrons,
     }
     count = int(np.prod(mesh))
     points = [np.array(index) / mesh for index in np.ndindex(*mesh)]
@@ -285,13 +291,17 @@ def main():
     begin(incar)
     version = setting("VERSION") or "6.4.2"
     cell, symbols, counts, places = read_structure(incar)
-    titles = read_titles(symbols)
+    titles, electrons = read_potcar(symbols)
     bare, energy, forces, stress = compute(symbols, counts, cell, places, incar)
     zero_shift = 0.02 * float(incar.get("SIGMA", 0.2)) * len(places)
     lengths = 2 * np.pi * np.linalg.norm(np.linalg.inv(cell), axis=0)
     mesh = np.maximum(1, np.ceil(lengths / float(incar.get("KSPACING", 0.5)))).astype(int)
     steps, oszicar = electronic_steps(bare, zero_shift, incar)
-    text = head(incar, mesh, version) + atominfo(symbols, counts, titles) + structure("initialpos", cell, places)
+    text = (
+        head(incar, mesh, version, float(np.dot(electrons, counts)))
+        + atominfo(symbols, counts, titles)
+        + structure("initialpos", cell, places)
+    )
     text += f"<calculation>\n{steps}{structure('', cell, places)}"
     text += varray("forces", forces) + varray("stress", -stress * KILOBAR)
     stop_halfway(text, incar)

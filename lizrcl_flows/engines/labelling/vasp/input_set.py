@@ -29,4 +29,4 @@ class LabelInputGenerator(VaspInputGenerator):  # type: ignore[misc]  # atomate2
     def get_input_set(self, structure: Any = None, prev_dir: Any = None, potcar_spec: bool = False) -> Any:
         """Return the input files of a structure, its species in blocks."""
         ordered = None if structure is None else structure.get_sorted_structure()
-        return super().get_input_set(ordered, prev_dir, potcar_spec)
+        return super().get_input_set(ordered, prev_dir=prev_dir, potcar_spec=potcar_spec)

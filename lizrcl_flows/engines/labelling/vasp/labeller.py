@@ -162,7 +162,7 @@ class VaspLabeller(Engine):
         potcars = self._potcars()
         level_id = self._level(potcars).id
         with sole_use(directory) as lock:
-            os.pwrite(lock, f"{os.getpid()} {os.getppid()}\n".encode(), 0)  # for the message of who finds it locked
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)  # for the message of who finds it locked
             end_processes(mark_of(directory))
             result = read_label(directory, structure.id, level_id)
             if result is None:
@@ -257,6 +257,7 @@ class _Work:
             reading = read_run(start, self.sent)
             reason, again = self._verdict(commands, run, reading, start)
             if reason and run.time_up and left is not None and left == min(limits):
+                core_hours = wall_s * cores_in(start) / 3600
                 shutil.rmtree(start)
                 return LabelResult(
                     accepted=False,
@@ -264,6 +265,7 @@ class _Work:
                     interrupted=True,
                     attempts=attempts,
                     wall_s=wall_s,
+                    core_hours=core_hours,
                 )
             if not reason or not again or attempts >= self.engine.max_attempts:
                 return self._result(start, reading, reason, attempts, wall_s)
@@ -274,8 +276,8 @@ class _Work:
             if run.time_up:
                 return f"VASP was ended at its time limit after {run.wall_s:.0f} s", True
             if not (start / "OUTCAR").exists():
-                words = f"'{' '.join(commands.standard)}' did not start VASP ({last_words(start)})"
-                raise EngineError(f"{words}: check {SETTING}")
+                words = run.complaint or f"it said: {last_words(start)}"
+                raise EngineError(f"'{' '.join(commands.standard)}' did not start VASP ({words}): check {SETTING}")
             return run.complaint or f"VASP left no complete vasprun.xml: {last_words(start)}", True
         if not fits_version(reading.version, self.engine.version):
             raise EngineError(

@@ -77,13 +77,9 @@ def machine_commands() -> Commands:
     Raises
     ------
     EngineError
-        If the program is not there.
+        If the program is not there, or atomate2's settings cannot be read.
     """
-    from atomate2.settings import Atomate2Settings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of settings files that it calls empty
-        settings = Atomate2Settings()
+    settings = _atomate2_settings()
     standard = find_program(os.path.expandvars(settings.VASP_CMD), SETTING)
     # the Gamma-only VASP as it stands in atomate2's defaults would run without the mpirun of the standard one
     chosen = "VASP_GAMMA_CMD" in settings.model_fields_set
@@ -161,10 +157,9 @@ def end_processes(mark: str) -> int:
     EngineError
         If one of them does not end.
     """
-    found = _marked_processes(mark)
+    found = left = _marked_processes(mark)
     for sign, patience_s in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, 10.0)):
         deadline = time.monotonic() + patience_s
-        left = _marked_processes(mark)
         for pid in left:
             _send(pid, sign)
         while left and time.monotonic() < deadline:
@@ -227,6 +222,21 @@ class _Watch:
                 end_processes(self._mark)
             except EngineError:  # told again by the one that waits for the run
                 continue
+
+
+def _atomate2_settings() -> Any:
+    named = os.environ.get("ATOMATE2_CONFIG_FILE")
+    if named and not Path(named).expanduser().is_file():
+        raise EngineError(f"ATOMATE2_CONFIG_FILE names '{named}', which is not a file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a settings file may be empty
+            from atomate2.settings import Atomate2Settings
+
+            return Atomate2Settings()
+    except (ValueError, SyntaxError) as error:  # of the file, or of a value in it
+        words = " ".join(str(error).split())[:300]
+        raise EngineError(f"atomate2's settings ({named or '~/.atomate2.yaml'}) cannot be read: {words}") from None
 
 
 def _marked(command: list[str], mark: str) -> str:

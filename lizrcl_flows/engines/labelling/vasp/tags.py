@@ -72,6 +72,9 @@ CONVERGENCE_TAGS = frozenset((
 # fmt: on
 """How self-consistency is reached, which the converged result does not depend on (NBANDS: more empty bands)."""
 
+_PRINTED = 6e-9
+"""Numbers in vasprun.xml are rounded to 1e-8."""
+
 _ALGORITHMS = ("Normal", "Fast", "VeryFast", "All", "Damped", "Conjugate", "Exact")
 
 _REFUSED: Mapping[str, str] = {
@@ -156,12 +159,13 @@ def deviation(wanted: Mapping[str, Any], found: Mapping[str, Any], *, complete: 
     wanted
         Physical tags of the level.
     found
-        Tags of an INCAR file, or of what VASP says it read.
+        Tags of an INCAR file, or of vasprun.xml, which has not all of them and prints eight decimals.
     complete
-        `found` must have every wanted tag and no other physical one; otherwise only what is in both is compared.
+        `found` is an INCAR: it must have every wanted tag and no other physical one. Otherwise only what is in both is
+        compared.
     """
     for name, value in wanted.items():
-        if name in found and not same_value(value, found[name]):
+        if name in found and not same_value(value, found[name], 0.0 if complete else _PRINTED):
             return f"{name} = {found[name]}, not {value}"
         if complete and name not in found:
             return f"no {name}, not {value}"
@@ -169,18 +173,34 @@ def deviation(wanted: Mapping[str, Any], found: Mapping[str, Any], *, complete: 
     return f"{extra[0]} = {found[extra[0]]}, not VASP's default" if extra else ""
 
 
-def same_value(first: Any, second: Any) -> bool:
-    """Tell whether two values of a tag mean the same to VASP, which reads words by their beginning."""
+def same_value(first: Any, second: Any, tolerance: float = 0.0) -> bool:
+    """Tell whether two values of a tag mean the same to VASP, which reads words by their beginning.
+
+    Parameters
+    ----------
+    first, second
+        Numbers, words, logical values (also as Fortran writes them) or lists of them.
+    tolerance
+        Difference of two numbers that is none, beside that of their sixth digit.
+    """
+    first, second = _logical(first), _logical(second)
     if isinstance(first, bool) or isinstance(second, bool):
         return first is second
     if isinstance(first, int | float) and isinstance(second, int | float):
-        return math.isclose(first, second, rel_tol=1e-6, abs_tol=1e-12)
+        return math.isclose(first, second, rel_tol=1e-6, abs_tol=tolerance)
     if isinstance(first, str) and isinstance(second, str):
         one, other = first.strip().casefold(), second.strip().casefold()
         return bool(one) and bool(other) and (one.startswith(other) or other.startswith(one))
     if isinstance(first, list | tuple) and isinstance(second, list | tuple):
-        return len(first) == len(second) and all(map(same_value, first, second))
+        return len(first) == len(second) and all(
+            same_value(one, other, tolerance) for one, other in zip(first, second, strict=True)
+        )
     return False
+
+
+def _logical(value: Any) -> Any:
+    word = value.strip(" .").casefold() if isinstance(value, str) else ""
+    return {"t": True, "true": True, "f": False, "false": False}.get(word, value)
 
 
 def _checked(name: str, value: Any) -> Any:
