@@ -32,6 +32,7 @@ OTHERS = {
         "chmod",
         "cmake",
         "curl",
+        "date",
         "docker",
         "echo",
         "export",
