@@ -17,7 +17,9 @@ import pytest
 from lizrcl_flows.documents.spec import LevelSpec
 from lizrcl_flows.engines.labelling import make_labeller
 from lizrcl_flows.engines.labelling.vasp import VaspLabeller
-from lizrcl_flows.engines.labelling.vasp.reading import cores_in, fits_version
+from lizrcl_flows.engines.labelling.vasp.inputs import Sent
+from lizrcl_flows.engines.labelling.vasp.potentials import Potcar
+from lizrcl_flows.engines.labelling.vasp.reading import cores_in, fits_version, read_run
 from lizrcl_flows.engines.labelling.vasp.running import end_processes, mark_of
 from lizrcl_flows.engines.labelling.vasp.tags import DEFAULT_TAGS, same_value, tags_of_level
 from lizrcl_flows.errors import EngineError, InputError
@@ -262,12 +264,15 @@ def test_a_calculation_that_hangs_is_ended_at_its_time_limit(stand_in, starts, l
 def test_a_worker_whose_time_is_up_leaves_nothing_running_and_nothing_finished(
     stand_in, starts, lithium_chloride, tmp_path
 ):
+    assert make().label(lithium_chloride, tmp_path / "label", seconds=-1.0).interrupted
+    assert not starts()
+    make().label(lithium_chloride, tmp_path / "imports")
     stand_in(misbehave="stubborn", once=tmp_path / "marker")  # SIGTERM does not end it
     result = make(time_limit_s=100.0).label(lithium_chloride, tmp_path / "label", seconds=0.8)
     assert result.interrupted
     assert not result.accepted
     assert result.reason.startswith("the time of the worker was up after")
-    assert not alive(starts()[0][0])
+    assert not alive(starts()[1][0])
     assert not (tmp_path / "label" / "label.json").exists()
     assert not list((tmp_path / "label").glob("start-*"))
     assert make().label(lithium_chloride, tmp_path / "label").accepted
@@ -568,6 +573,58 @@ def test_keys_of_another_engine_are_refused():
 def test_every_default_tag_is_one_that_can_be_set_or_is_refused_on_purpose():
     given = {name: value for name, value in DEFAULT_TAGS.items() if name != "NSW"}
     assert tags_of_level("PBE", None, given) == tags_of_level("PBE", None, {})
+
+
+REAL_TAGS = {
+    "vasprun_pstress.xml": {"PSTRESS": 1.0},
+    "vasprun_dfpt.xml": {
+        "PREC": "Accurate",
+        "ADDGRID": True,
+        "IBRION": 0,
+        "EDIFF": 1e-8,
+        "EDIFFG": -1e-5,
+        "NSW": 0,
+        "ISIF": 2,
+        "ENCUT": 400.0,
+        "LREAL": False,
+        "ISMEAR": 0,
+        "SIGMA": 0.1,
+        "GGA": "Pe",
+        "LEPSILON": True,
+    },
+}
+
+
+@pytest.mark.parametrize("name", REAL_TAGS)
+def test_output_of_a_real_vasp_is_read_as_ase_reads_it(name, tmp_path):
+    """Files of VASP 6.3 that come with ASE: diamond under pressure, NaCl."""
+    import ase.test
+    from ase.io import read
+    from pymatgen.io.vasp.inputs import Incar
+
+    source = Path(ase.test.__file__).parent / "testdata" / "vasp" / name
+    if not source.exists():
+        pytest.skip("this ASE brings no output of VASP")
+    (tmp_path / "vasprun.xml").write_bytes(source.read_bytes())
+    atoms = read(source)
+    tags = REAL_TAGS[name]
+    Incar(tags).write_file(tmp_path / "INCAR")
+    symbols = tuple(atoms.get_chemical_symbols())
+    potcars = {symbol: Potcar(symbol, symbol, symbol) for symbol in symbols}
+    order = np.arange(len(atoms))
+    reading = read_run(tmp_path, Sent(order, symbols, atoms.cell.array, atoms.positions, tags, potcars))
+    assert reading.reason == ""
+    assert reading.converged
+    enthalpy = tags.get("PSTRESS", 0.0) / 1602.1766208 * atoms.get_volume()  # which ASE takes off: PSTRESS is refused
+    assert reading.energy - enthalpy == pytest.approx(atoms.get_potential_energy(force_consistent=True), abs=1e-8)
+    assert reading.energy_zero - enthalpy == pytest.approx(atoms.get_potential_energy(), abs=1e-8)
+    np.testing.assert_allclose(reading.forces, atoms.get_forces(), atol=1e-10)
+    np.testing.assert_allclose(reading.stress, atoms.get_stress(voigt=False), rtol=1e-6, atol=1e-10)
+    assert reading.executable.startswith("vasp 6.3.")
+    tightened = read_run(
+        tmp_path, Sent(order, symbols, atoms.cell.array, atoms.positions, {**tags, "ENCUT": 550.0}, potcars)
+    )
+    assert "it is not at the level of theory" in tightened.reason
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,8 @@ def head(incar, mesh, version, n_electrons):
         "ISPIN": int(incar.get("ISPIN", 1)),
         "KSPACING": float(incar.get("KSPACING", 0.5)),
         "LASPH": incar.get("LASPH", "F"),
+        "LREAL": incar.get("LREAL", "F"),
+        "GGA": incar.get("GGA", "--").upper(),
         "LHFCALC": incar.get("LHFCALC", "F"),
         "METAGGA": incar.get("METAGGA", "--"),
         "NELECT": n_electrons,

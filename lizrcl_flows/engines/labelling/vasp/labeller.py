@@ -239,36 +239,34 @@ class _Work:
             usable = reading is not None and fits_version(reading.version, self.engine.version)
             if reading is None or not usable or self._objection(reading) or complaints_about(start):
                 continue
-            return self._result(start, reading, "", 1, reading.elapsed_s)
+            result = self._result(start, reading, "")
+            core_hours = reading.elapsed_s * reading.cores / 3600
+            return replace(result, wall_s=reading.elapsed_s, core_hours=core_hours)
         return None
 
     def compute(self, deadline: float | None) -> LabelResult:
         """Start VASP until there is a label or it has been tried often enough."""
         commands = machine_commands()
         self.sent = replace(self.sent, tags={**self.sent.tags, **machine_tags(commands.incar_updates)})
-        attempts, wall_s = 0, 0.0
+        attempts, wall_s, core_hours = 0, 0.0, 0.0
         while True:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return _interrupted(attempts, wall_s, core_hours)
             start = self._new_start()
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             limits = [limit for limit in (left, self.engine.time_limit_s) if limit is not None]
             remaining = self.engine.max_attempts - attempts
             run = run_under_custodian(commands, start, mark_of(self.directory), remaining, min(limits, default=None))
             attempts, wall_s = attempts + run.n_starts, wall_s + run.wall_s
+            core_hours += run.wall_s * cores_in(start) / 3600
             reading = read_run(start, self.sent)
             reason, again = self._verdict(commands, run, reading, start)
             if reason and run.time_up and left is not None and left == min(limits):
-                core_hours = wall_s * cores_in(start) / 3600
                 shutil.rmtree(start)
-                return LabelResult(
-                    accepted=False,
-                    reason=f"the time of the worker was up after {run.wall_s:.0f} s",
-                    interrupted=True,
-                    attempts=attempts,
-                    wall_s=wall_s,
-                    core_hours=core_hours,
-                )
+                return _interrupted(attempts, wall_s, core_hours)
             if not reason or not again or attempts >= self.engine.max_attempts:
-                return self._result(start, reading, reason, attempts, wall_s)
+                result = self._result(start, reading, reason)
+                return replace(result, attempts=attempts, wall_s=wall_s, core_hours=core_hours)
 
     def _verdict(self, commands: Commands, run: Run, reading: Reading | None, start: Path) -> tuple[str, bool]:
         """Return why a run is no label, or nothing, and whether another start may help."""
@@ -302,7 +300,7 @@ class _Work:
             reason = f"VASP gave an energy of {reading.energy:.3f} eV, above that of the separate atoms"
         return reason
 
-    def _result(self, start: Path, reading: Reading | None, reason: str, attempts: int, wall_s: float) -> LabelResult:
+    def _result(self, start: Path, reading: Reading | None, reason: str) -> LabelResult:
         files = [] if reading is None else [archive_vasprun(start, self.directory / "vasprun.xml.gz")]
         corrections = corrections_in(start)
         if corrections:
@@ -316,9 +314,6 @@ class _Work:
         result = LabelResult(
             accepted=not reason,
             reason=reason,
-            attempts=attempts,
-            wall_s=wall_s,
-            core_hours=wall_s * cores_in(start) / 3600,
             executable=reading.executable if reading else "vasp",
             n_scf=reading.n_scf if reading else None,
             files=tuple(files),
@@ -350,6 +345,17 @@ class _Work:
 
     def _request(self) -> dict[str, str]:
         return {"structure": self.structure.id, "level": self.level_id}
+
+
+def _interrupted(attempts: int, wall_s: float, core_hours: float) -> LabelResult:
+    return LabelResult(
+        accepted=False,
+        reason=f"the time of the worker was up after {wall_s:.0f} s",
+        interrupted=True,
+        attempts=attempts,
+        wall_s=wall_s,
+        core_hours=core_hours,
+    )
 
 
 def _endings(start: Path, n_lines: int = 30) -> str:

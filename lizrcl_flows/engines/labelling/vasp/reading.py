@@ -20,7 +20,10 @@ KILOBAR_PER_EV_A3 = 1602.1766208
 _SAME_PLACE_A = 1e-5
 """Atoms closer than this are at the same place: vasprun.xml has 8 digits of fractional coordinates."""
 
-_PARAMETERS = {"ENMAX": "ENCUT", **{name: name for name in ("EDIFF", "ISMEAR", "SIGMA", "ISPIN", "KSPACING", "LASPH")}}
+_PARAMETERS = {
+    "ENMAX": "ENCUT",
+    **{name: name for name in ("EDIFF", "GGA", "ISMEAR", "ISPIN", "KSPACING", "LASPH", "LREAL", "PREC", "SIGMA")},
+}
 """Names in vasprun.xml of what VASP made of its input, and the tags they come from."""
 
 
