@@ -1,5 +1,6 @@
 """Jobs that collect labels into the data sets of a campaign."""
 
+import time
 from typing import Any, cast
 
 from jobflow import job
@@ -9,6 +10,10 @@ from lizrcl_flows.documents import Campaign, Dataset, Label, canonical_sha256
 from lizrcl_flows.documents.campaigns import EXTENSION
 from lizrcl_flows.errors import LizrclError
 from lizrcl_flows.jobs.context import open_archive, provenance
+from lizrcl_flows.jobs.submitters import FireWorksSubmitter
+
+SETTLING_S = 5.0
+"""Longer than `lpad detect_lostruns --rerun` takes from marking a job as fizzled to putting it back into the queue."""
 
 
 @job
@@ -46,6 +51,9 @@ def _extend(archive: Archive, campaign: Campaign, index: int, split: str, asked:
     level = asked["level"]
     wanted = [Label.id_for(structure=structure, level=level) for structure in asked["structures"]]
     labels = {label.id: label for label in archive.find(Label, {"_id": {"$in": wanted}})}
+    if len(labels) < len(wanted):
+        _require_settled(archive)
+        labels = {label.id: label for label in archive.find(Label, {"_id": {"$in": wanted}})}
     lost = [name for name in wanted if name not in labels]
     if wanted and len(lost) == len(wanted):
         raise LizrclError(
@@ -81,6 +89,27 @@ def _extend(archive: Archive, campaign: Campaign, index: int, split: str, asked:
         "n_failed": len(failed) + len(lost),
         "reasons": sorted(set(failed)) + ([f"{len(lost)} labels were lost with their job"] if lost else []),
     }
+
+
+def _require_settled(archive: Archive) -> None:
+    """See that labels that are missing will not come: their jobs have fizzled for good.
+
+    A batch whose worker died is fizzled for a moment while `lpad detect_lostruns --rerun` puts it back into the queue,
+    and in that moment another worker may begin the job that collects. That one has to give way: FireWorks has reset it.
+
+    Raises
+    ------
+    LizrclError
+        If they are being computed again.
+    """
+    fw_id = provenance().fw_id
+    if fw_id is None:
+        return
+    time.sleep(SETTLING_S)
+    with FireWorksSubmitter(archive.uri, archive.database_name) as submitter:
+        again = submitter.unsettled_parents(fw_id)
+    if again:
+        raise LizrclError(f"labels are being computed again by Fireworks {', '.join(map(str, again))}")
 
 
 def dataset_before(archive: Archive, campaign: str, split: str, index: int) -> str | None:

@@ -45,6 +45,13 @@ class FireWorksSubmitter:
         workflow = self.launchpad.workflows.find_one({"metadata.generation_id": turn}, {"nodes": 1})
         return sorted(workflow["nodes"]) if workflow else []
 
+    def unsettled_parents(self, fw_id: int) -> list[int]:
+        """Return the Fireworks right before one in its workflow that have neither completed nor fizzled."""
+        workflow = self.launchpad.workflows.find_one({"nodes": fw_id}, {"links": 1}) or {"links": {}}
+        parents = [int(parent) for parent, children in workflow["links"].items() if fw_id in children]
+        unsettled = {"fw_id": {"$in": parents}, "state": {"$nin": ["COMPLETED", "FIZZLED"]}}
+        return sorted(entry["fw_id"] for entry in self.launchpad.fireworks.find(unsettled, {"fw_id": 1}))
+
     def submit(self, flow: Any, turn: str, campaign: str) -> list[int]:
         """Add the flow as one workflow. No store travels with it: workers read their own jobflow.yaml."""
         from jobflow.managers.fireworks import flow_to_workflow

@@ -122,6 +122,17 @@ def test_a_batch_that_fizzles_costs_its_labels_only_and_they_come_late(bench):
     assert outcome["reasons"] == ["1 labels were lost with their job"]
 
 
+def test_labels_that_are_computed_again_are_waited_for(bench):
+    bench.submit(2)
+    assert bench.workplace.rlaunch("singleshot").wait(60) == 0
+    collecting = bench.launchpad.fireworks.find_one({"name": "extend data set train"})["fw_id"]
+    labelling = [fw["fw_id"] for fw in bench.launchpad.fireworks.find({"name": {"$regex": "^label train"}})]
+    with FireWorksSubmitter(bench.archive.uri, bench.archive.database_name) as submitter:
+        assert submitter.unsettled_parents(collecting) == sorted(labelling)
+        bench.workplace.finish()
+        assert submitter.unsettled_parents(collecting) == []
+
+
 def test_where_no_label_came_the_data_set_waits_for_a_repaired_worker(bench, monkeypatch):
     monkeypatch.setenv("PLAIN_VERSION", "1")
     bench.submit(2, batch=2)
