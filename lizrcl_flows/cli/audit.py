@@ -1,15 +1,11 @@
 """`lizrcl audit`: recompute every digest, follow every edge; exit code 4 with a list of what is wrong."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import click
 
-from lizrcl_flows.cli.output import console, emit_json, say, show, table
+from lizrcl_flows.cli.bars import progress_bars
+from lizrcl_flows.cli.output import emit_json, say, show, table
 from lizrcl_flows.cli.session import find_campaign, json_option, open_archive
 from lizrcl_flows.errors import IntegrityError
-
-Progress = Callable[[str, int, int], None]
 
 LISTED = 200
 """Findings that a person is shown; --json has them all."""
@@ -25,7 +21,7 @@ def audit(ctx: click.Context, campaign_name: str | None, as_json: bool) -> None:
     Recomputes ids and digests, reads every stored file, follows every edge of the lineage, re-derives every data set
     and compares states with the events. Exit code 4 if something is wrong; every finding names its document.
     """
-    with open_archive() as archive, _progress() as progress:
+    with open_archive() as archive, progress_bars() as progress:
         from lizrcl_flows.archive.audit import audit as run_audit
 
         campaign = find_campaign(archive, campaign_name).id if campaign_name else None
@@ -40,26 +36,3 @@ def audit(ctx: click.Context, campaign_name: str | None, as_json: bool) -> None:
     show(table(["document", "what is wrong"], [[found.document, found.what] for found in report.findings[:LISTED]]))
     more = f"; --json lists those after the first {LISTED}" if len(report.findings) > LISTED else ""
     raise IntegrityError(f"{len(report.findings)} findings in {looked_at}{more}")
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Show how far the audit is, at a terminal."""
-    screen = console(error=True)
-    if not screen.is_terminal:
-        yield lambda _stage, _done, _total: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bars
-
-    with Bars(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=screen, transient=True
-    ) as bars:
-        tasks = {}
-
-        def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield update

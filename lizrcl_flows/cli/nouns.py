@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from lizrcl_flows.cli.imports import import_labels
 from lizrcl_flows.cli.lazy import SuggestingGroup
 from lizrcl_flows.cli.noun_table import EXPENDABLE, HELP, NOUNS, Noun, value_at
 from lizrcl_flows.cli.orderings import order
@@ -288,6 +289,7 @@ candidate = _group(NOUNS["candidate"])
 label = _group(NOUNS["label"])
 level = _group(NOUNS["level"])
 dataset = _group(NOUNS["dataset"])
+dataset.add_command(import_labels)
 model = _group(NOUNS["model"])
 committee = _group(NOUNS["committee"])
 evaluation = _group(NOUNS["evaluation"])

@@ -7,9 +7,9 @@ import contextlib
 import gzip
 import os
 import platform
+import re
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -71,8 +71,11 @@ class ImportReport:
         Frames that were read.
     n_new, n_known, n_repeated
         Accepted labels: written now, in the archive before, and found a second time in these files.
-    n_failed
-        Frames whose results are no label, by reason in `reasons`.
+    n_failed, n_left_out
+        Frames that are no label: as a fact of the calculation, which is kept as a failed label, and by the limits of
+        this import, of which nothing is kept.
+    reasons
+        Why, each kind of reason once.
     n_added, n_labels
         Labels that the data set adds to its parent, and all labels of its chain.
     remarks
@@ -87,10 +90,29 @@ class ImportReport:
     n_known: int = 0
     n_repeated: int = 0
     n_failed: int = 0
+    n_left_out: int = 0
     n_added: int = 0
     n_labels: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, "Reason"] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+
+    def refuse(self, frame: ComputedFrame, place: str) -> None:
+        """Count a frame that is no label."""
+        if frame.tentative:
+            self.n_left_out += 1
+        else:
+            self.n_failed += 1
+        kind = re.sub(r"\d+(\.\d+)?", "N", frame.reason)
+        self.reasons.setdefault(kind, Reason(frame.reason, place)).count += 1
+
+
+@dataclass
+class Reason:
+    """Why frames are no labels: how often, and what is said of the first one."""
+
+    text: str
+    first: str
+    count: int = 0
 
 
 def read_all(
@@ -197,8 +219,9 @@ class _Storing:
         for frame, structure, name in zip(frames, structures, names, strict=True):
             self.report.n_frames += 1
             if frame.reason:
-                self.report.n_failed += 1
-                self.report.reasons[frame.reason] += 1
+                self.report.refuse(frame, f"{content.source.name}, frame {frame.number}")
+            if frame.tentative:
+                continue
             if name in self.seen:
                 self.report.n_repeated += not frame.reason
             elif name in stored:
@@ -246,6 +269,14 @@ class _Storing:
 
     def _put(self, content: FileContent, new: Sequence[tuple[Structure, ComputedFrame]]) -> None:
         raw = self._raw_file(content)
+        told = Provenance(
+            host=platform.node(),
+            package_version=version("lizrcl_flows"),
+            engine="import",
+            engine_version=self.level.code_version,
+            executable=content.program or None,
+            inputs_sha256=content.sha256,
+        )
         wanted = [structure.id for structure, _ in new]
         known = {
             record["_id"] for record in self.archive.find_records(Structure, {"_id": {"$in": wanted}}, fields=["_id"])
@@ -254,12 +285,10 @@ class _Storing:
         for structure, frame in new:
             if structure.id not in known:
                 documents.append(structure)
-            documents.append(self._label(content, structure, frame, raw))
+            documents.append(self._label(structure, frame, raw, told))
         self.archive.put_many(documents)
 
-    def _label(
-        self, content: FileContent, structure: Structure, frame: ComputedFrame, raw: tuple[FileRef, ...]
-    ) -> Label:
+    def _label(self, structure: Structure, frame: ComputedFrame, raw: tuple[FileRef, ...], told: Provenance) -> Label:
         accepted = not frame.reason
         forces = frame.forces if accepted else None
         return Label(
@@ -281,14 +310,7 @@ class _Storing:
             purpose="import",
             raw=raw,
             parents=(structure.id, self.level.id),
-            provenance=Provenance(
-                host=platform.node(),
-                package_version=version("lizrcl_flows"),
-                engine="import",
-                engine_version=self.level.code_version,
-                executable=content.program or None,
-                inputs_sha256=content.sha256,
-            ),
+            provenance=told,
         )
 
     def _raw_file(self, content: FileContent) -> tuple[FileRef, ...]:

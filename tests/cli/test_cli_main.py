@@ -65,7 +65,7 @@ def test_every_command_and_verb_can_be_loaded_and_explains_itself(name: str) -> 
 READING = {"list", "show", "find", "status", "check", "search"}
 WRITING = {
     *("new", "initial", "start", "run", "advance", "pause", "resume"),
-    *("init", "stop", "export", "write", "build", "order"),
+    *("init", "stop", "export", "write", "build", "order", "import"),
 }
 
 

@@ -95,7 +95,7 @@ def _frame(raw: RawFrame, number: int, where: str, keys: XyzKeys) -> ComputedFra
     status = raw.header.get("status", "accepted")
     if status != "accepted":
         told = raw.header.get("reason", "")
-        return replace(bare, reason=f"the file calls it {status}{': ' if told else ''}{told}")
+        return replace(bare, reason=f"the file calls it {status}{': ' if told else ''}{told}", tentative=True)
     energy, zero = _energies(raw, where, keys)
     volume = float(abs(np.linalg.det(bare.cell)))
     stress = _stress(raw, where, keys, volume)

@@ -157,7 +157,7 @@ def read_source(source: SourceFile, options: ReadOptions) -> FileContent:
         if fault:
             problems.append(f"{source.name}, {_place(source, frame)}: {fault}")
         else:
-            usable.append(replace(frame, reason=frame.reason or _objection(frame, options.net_force)))
+            usable.append(frame if frame.reason else _judged(frame, options.net_force))
     return replace(content, frames=tuple(usable), problems=tuple(problems))
 
 
@@ -209,7 +209,18 @@ def _geometry_fault(frame: ComputedFrame) -> str:
     return ""
 
 
-def _objection(frame: ComputedFrame, net_force: float) -> str:
+def _judged(frame: ComputedFrame, net_force: float) -> ComputedFrame:
+    """Return a frame with what speaks against it as a label."""
+    reason = _objection(frame)
+    if reason or frame.forces is None:
+        return replace(frame, reason=reason)
+    net = float(np.abs(frame.forces.sum(axis=0)).max())
+    if net > net_force:
+        reason = f"the forces add up to {net:.3g} eV/A, more than {net_force:g}: not converged, or not all forces"
+    return replace(frame, reason=reason, tentative=bool(reason)) if reason else frame
+
+
+def _objection(frame: ComputedFrame) -> str:
     """Return why the results of a frame are no label; empty where nothing speaks against them."""
     if frame.energy is None or frame.forces is None:
         return f"the calculation has no {'energy' if frame.energy is None else 'forces'}"
@@ -219,9 +230,6 @@ def _objection(frame: ComputedFrame, net_force: float) -> str:
     for quantity, values in numbers.items():
         if values is not None and not np.isfinite(np.asarray(values, dtype=np.float64)).all():
             return f"the {quantity} {'are' if quantity == 'forces' else 'is'} not finite"
-    net = float(np.abs(frame.forces.sum(axis=0)).max())
-    if net > net_force:
-        return f"the forces add up to {net:.3g} eV/A, more than {net_force:g}: not converged, or not all forces"
     contact = find_contact(frame.numbers, (frame.cell, _flags(frame)), frame.positions, OVERLAP_FACTOR)
     if contact is not None:
         return f"{describe_contact(contact)}, less than {contact.threshold:.3f} A: atoms overlap"

@@ -55,6 +55,9 @@ class ComputedFrame:
         Electronic steps, where the file counts them.
     reason
         Why this is no label; empty where nothing speaks against it.
+    tentative
+        The reason is a limit that was set for this import, or a mark in the file, and no fact of the calculation: with
+        other limits it may become a label.
     """
 
     number: int
@@ -69,6 +72,7 @@ class ComputedFrame:
     n_scf: int | None = None
     phase: str | None = None
     reason: str = ""
+    tentative: bool = False
 
     @property
     def species(self) -> tuple[str, ...]:
