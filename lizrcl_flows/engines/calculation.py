@@ -54,8 +54,14 @@ def make_calculator(description: Mapping[str, Any]) -> Any:
         If it cannot be imported or made from its arguments.
     """
     module, _, name = description["target"].partition(":")
+    dispersion = description.get("dispersion")
     try:
-        return attrgetter(name)(importlib.import_module(module))(**description["arguments"])
+        calculator = attrgetter(name)(importlib.import_module(module))(**description["arguments"])
+        if dispersion is None:
+            return calculator
+        from lizrcl_flows.engines.dispersion_calculator import WithDispersion
+
+        return WithDispersion(calculator, **dispersion)
     except Exception as error:  # whatever importing and making a calculator of anybody's raises
         raise MisconfiguredError(in_one_line(error)) from error
 
@@ -110,6 +116,7 @@ def known_numbers(calculator: Any) -> set[int] | None:
     """
     from ase.data import atomic_numbers
 
+    calculator = getattr(calculator, "bare", calculator)  # below a dispersion correction
     species = getattr(getattr(calculator, "committee", None), "species", None)
     if species is not None:
         return {atomic_numbers[symbol] for symbol in species}
@@ -124,7 +131,8 @@ def known_numbers(calculator: Any) -> set[int] | None:
 def evaluate(atoms: Any) -> tuple[float, Any, Any]:
     """Return energy (eV), forces (n, 3) in eV/A and stress (3, 3) in eV/A^3, tension positive.
 
-    The stress is None for a cell that is not periodic in all directions, or a calculator without one.
+    The energy is the one whose derivative the forces are: the free energy, where a calculator with smeared occupations
+    tells it. The stress is None for a cell that is not periodic in all directions, or a calculator without one.
 
     Raises
     ------
@@ -135,10 +143,20 @@ def evaluate(atoms: Any) -> tuple[float, Any, Any]:
         energy = float(atoms.get_potential_energy())
         # most calculators have all by now; asking for each would compare all atoms with the last ones each time
         known = getattr(atoms.calc, "results", {})
+        energy = float(known.get("free_energy", energy))
         forces = known["forces"].copy() if "forces" in known else atoms.get_forces()
         return energy, forces, _stress(atoms, known) if all(atoms.pbc) else None
     except Exception as error:  # whatever a calculation of anybody's raises
         raise CalculatorError(in_one_line(error)) from error
+
+
+def zero_energy(atoms: Any) -> float | None:
+    """Return the energy (eV) extrapolated to no smearing, after `evaluate`, or None where it is the same or unknown."""
+    known = getattr(atoms.calc, "results", {})
+    if "free_energy" not in known or "energy" not in known:
+        return None
+    energy = float(known["energy"])
+    return None if energy == float(known["free_energy"]) else energy
 
 
 def _stress(atoms: Any, known: Mapping[str, Any]) -> Any:

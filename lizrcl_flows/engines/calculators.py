@@ -1,22 +1,20 @@
 """One way to name an ASE calculator: for labels, relaxation and dynamics."""
 
-import importlib.util
 import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from hashlib import file_digest, sha256
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from lizrcl_flows.documents import Level
 from lizrcl_flows.documents.labels import Potential
 from lizrcl_flows.engines.calculation import OUTCOME_FILE, REQUEST_FILE
+from lizrcl_flows.engines.dispersion import DAMPINGS, dispersion_version, own_dispersion
 from lizrcl_flows.engines.processes import Finished, replace_text, run_program
 from lizrcl_flows.engines.serial import Engine
+from lizrcl_flows.engines.versions import file_sha256, package_version
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.settings import load_settings
 
@@ -110,11 +108,17 @@ class CalculatorChoice(Engine):
         folder of models (setting ``LIZRCL_MODELS_DIR``).
     parameters
         Keyword arguments of the class; JSON values.
+    dispersion
+        Key of `DAMPINGS`: this D3 correction is added to the calculator; nothing is where none.
+    functional
+        Functional whose D3 parameters are used; the calculator's argument ``xc`` or else PBE where none is named.
     """
 
     calculator: str
     file: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
+    dispersion: str | None = None
+    functional: str | None = None
 
     def __post_init__(self) -> None:
         module, colon, name = self.calculator.partition(":")
@@ -132,6 +136,7 @@ class CalculatorChoice(Engine):
             )
         if known is not None:
             self._check_parameters(known)
+        self._check_dispersion()
 
     @property
     def path(self) -> str:
@@ -141,7 +146,8 @@ class CalculatorChoice(Engine):
     @property
     def title(self) -> str:
         """What to call it in a sentence: name and file."""
-        return f"{self.calculator} ({Path(self.file).name})" if self.file else self.calculator
+        name = f"{self.calculator} ({Path(self.file).name})" if self.file else self.calculator
+        return f"{name} + {self.dispersion}" if self.dispersion else name
 
     def level(self, note: str = "") -> Level:
         """Return the level of theory: calculator, version, model file by its content, and every parameter.
@@ -161,13 +167,19 @@ class CalculatorChoice(Engine):
         version = self.version()
         parameters = self._level_parameters()
         functional = parameters.get("method", parameters.get("xc"))
+        correction = None
+        if self.dispersion is not None:
+            # other calculators do not say which functional they are of, so its D3 parameters tell levels apart
+            functional = self._dispersion_functional()
+            correction = f"{self.dispersion} (dftd3 {dispersion_version()})"
         model = self.model_file()
         return Level(
             engine="ase",
             code=self.path,
             code_version=version,
             functional=functional if isinstance(functional, str) else None,
-            potentials=() if model is None else (Potential(element="*", title=model.name, sha256=_sha256_of(model)),),
+            dispersion=correction,
+            potentials=() if model is None else (Potential(element="*", title=model.name, sha256=file_sha256(model)),),
             parameters=parameters,
             note=note,
         )
@@ -181,7 +193,7 @@ class CalculatorChoice(Engine):
             If it is not installed.
         """
         module = self.path.partition(":")[0].partition(".")[0]
-        version = _version_of(module)
+        version = package_version(module)
         if version is None:
             package = next((entry.package for entry in CALCULATORS.values() if entry.path == self.path), module)
             raise InputError(
@@ -244,18 +256,45 @@ class CalculatorChoice(Engine):
     def request(self) -> dict[str, Any]:
         """Return what a process needs to make the calculator: see `engines.calculation.make_calculator`."""
         known, model = self._known, self.model_file()
+        content: dict[str, Any] = {"title": self.title}
+        if self.dispersion is not None:
+            content["dispersion"] = {
+                "functional": self._dispersion_functional(),
+                "damping": DAMPINGS[self.dispersion],
+            }
         if known is None:
-            return {"title": self.title, "target": self.path, "arguments": dict(self.parameters)}
+            return {**content, "target": self.path, "arguments": dict(self.parameters)}
         arguments = {**known.quiet, **known.defaults, **self.parameters}
         target = known.path
         if model is not None and known.file_argument is not None:
             arguments[known.file_argument] = str(model)
             target = known.file_target or target
-        return {"title": self.title, "target": target, "arguments": arguments}
+        return {**content, "target": target, "arguments": arguments}
 
     @property
     def _known(self) -> _Known | None:
         return CALCULATORS.get(self.calculator)
+
+    def _dispersion_functional(self) -> str:
+        given = self.parameters.get("xc")
+        return self.functional or (given if isinstance(given, str) else "PBE")
+
+    def _check_dispersion(self) -> None:
+        if self.dispersion is None:
+            if self.functional is not None:
+                raise InputError(
+                    f"calculator {self.calculator}: functional '{self.functional}' is that of the dispersion "
+                    "correction and none is asked for: name a `dispersion`, or leave it out"
+                )
+            return
+        if self.dispersion not in DAMPINGS:
+            raise InputError(f"dispersion '{self.dispersion}' should be {' or '.join(DAMPINGS)}, or none")
+        own = own_dispersion(self.path, self.parameters)
+        if own:
+            raise InputError(
+                f"calculator {self.calculator}: {own}, and {self.dispersion} would count it twice: "
+                "leave out `dispersion`"
+            )
 
     def _level_parameters(self) -> dict[str, Any]:
         known = self._known
@@ -338,30 +377,3 @@ def compute_apart(
             f"calculator {calculator['title']} cannot be made from {calculator['arguments']}: {outcome['reason']}"
         )
     return finished, outcome
-
-
-def _sha256_of(path: Path) -> str:
-    status = path.stat()
-    return _sha256_of_version(path, status.st_mtime_ns, status.st_size)
-
-
-@cache
-def _sha256_of_version(path: Path, mtime_ns: int, n_bytes: int) -> str:  # noqa: ARG001 - they tell versions apart
-    with path.open("rb") as handle:
-        return file_digest(handle, "sha256").hexdigest()
-
-
-@cache
-def _version_of(module: str) -> str | None:
-    """Return the version of a module's distribution, the hash of a lone module's source, or none where it is absent."""
-    found = importlib.util.find_spec(module)
-    if found is None:
-        return None
-    for name in (module, *metadata.packages_distributions().get(module, [])):
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    if found.origin is None or not Path(found.origin).is_file():
-        return "unknown"
-    return f"sha256:{sha256(Path(found.origin).read_bytes()).hexdigest()[:16]}"

@@ -31,7 +31,7 @@ def models(tmp_path, monkeypatch):
 
 @pytest.fixture
 def everything_installed(monkeypatch):
-    monkeypatch.setattr(calculators, "_version_of", lambda module: f"{module} 1.0")
+    monkeypatch.setattr(calculators, "package_version", lambda module: f"{module} 1.0")
 
 
 def test_level_of_an_import_path_is_what_it_always_was(monkeypatch):
@@ -47,7 +47,7 @@ def test_level_of_an_import_path_is_what_it_always_was(monkeypatch):
         note="not part of the id",
     )
     assert AseLabeller("tblite.ase:TBLite", parameters).level().id == spelt_out.id
-    monkeypatch.setattr(calculators, "_version_of", lambda _: "0.8.0")
+    monkeypatch.setattr(calculators, "package_version", lambda _: "0.8.0")
     assert AseLabeller("tblite.ase:TBLite", parameters).level().id == "lev_d4258e2036d64f011116"
 
 
@@ -147,7 +147,7 @@ def test_a_missing_file_says_where_to_put_which(name, models):
     ],
 )
 def test_a_missing_package_says_which_extra(name, module, package, monkeypatch):
-    monkeypatch.setattr(calculators, "_version_of", lambda _: None)
+    monkeypatch.setattr(calculators, "package_version", lambda _: None)
     words = rf"needs the module '{module}', which is not installed: pip install lizrcl_flows\[{package}\]"
     with pytest.raises(InputError, match=words):
         CalculatorChoice(name).level()

@@ -25,7 +25,7 @@ class AseLabeller(Engine):
 
     Parameters
     ----------
-    calculator, file, parameters
+    calculator, file, parameters, dispersion, functional
         See `engines.calculators.CalculatorChoice`.
     note
         What the level is good for.
@@ -52,6 +52,8 @@ class AseLabeller(Engine):
     net_force_tolerance: float = NET_FORCE_TOLERANCE
 
     file: str | None = None
+    dispersion: str | None = None
+    functional: str | None = None
 
     def __post_init__(self) -> None:
         self._choice()
@@ -66,6 +68,8 @@ class AseLabeller(Engine):
             max_attempts=spec.max_attempts,
             file=spec.file,
             time_limit_s=spec.time_limit_s,
+            dispersion=spec.dispersion,
+            functional=spec.functional,
         )
 
     def level(self) -> Level:
@@ -118,6 +122,7 @@ class AseLabeller(Engine):
             accepted=not reason,
             reason=reason,
             energy=numbers.get("energy"),
+            energy_zero=numbers.get("energy_zero"),
             forces=np.array(numbers["forces"]) if numbers else None,
             stress=None if stress is None else np.array(stress),
             attempts=patience.attempts,
@@ -149,4 +154,4 @@ class AseLabeller(Engine):
         )
 
     def _choice(self) -> CalculatorChoice:
-        return CalculatorChoice(self.calculator, self.file, self.parameters)
+        return CalculatorChoice(self.calculator, self.file, self.parameters, self.dispersion, self.functional)

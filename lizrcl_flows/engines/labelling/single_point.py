@@ -7,13 +7,19 @@ libraries are loaded, and no label depends on the one before (some calculators s
 
 from typing import Any
 
-from lizrcl_flows.engines.calculation import answer, evaluate, make_atoms
+from lizrcl_flows.engines.calculation import answer, evaluate, make_atoms, zero_energy
 
 
 def compute(request: dict[str, Any]) -> dict[str, Any]:
-    """Return energy (eV), forces (eV/A) and stress (eV/A^3) of a request."""
-    energy, forces, stress = evaluate(make_atoms(request))
-    return {"energy": energy, "forces": forces.tolist(), "stress": None if stress is None else stress.tolist()}
+    """Return energies (eV), forces (eV/A) and stress (eV/A^3) of a request."""
+    atoms = make_atoms(request)
+    energy, forces, stress = evaluate(atoms)
+    return {
+        "energy": energy,
+        "energy_zero": zero_energy(atoms),
+        "forces": forces.tolist(),
+        "stress": None if stress is None else stress.tolist(),
+    }
 
 
 if __name__ == "__main__":

@@ -214,7 +214,12 @@ class Cp2kLabeller(Engine):
         return Deck(self._settings(), entries["basis"], entries["potential"], self.dispersion)
 
     def _settings(self) -> dict[str, Any]:
-        return {**DEFAULTS, **self.parameters}
+        # 400 and 400.0 are one level
+        given = {
+            key: float(value) if isinstance(DEFAULTS[key], float) and type(value) is int else value
+            for key, value in self.parameters.items()
+        }
+        return {**DEFAULTS, **given}
 
     def _named(self) -> dict[str, dict[str, tuple[str, str]]]:
         """Return name and digest of the pseudopotential and the basis set of every element."""
