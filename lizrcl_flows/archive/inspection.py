@@ -91,6 +91,53 @@ def missing_structure(archive: Archive) -> list[Problem] | None:
             raise
 
 
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a campaign that is not closed.
+
+    Attributes
+    ----------
+    campaign
+        Name of the campaign.
+    state
+        submitting or submitted.
+    fireworks
+        Ids of its workflow's first Fireworks, where it is on the LaunchPad.
+    claimed
+        Whether a process may be submitting it at this moment.
+    """
+
+    campaign: str
+    turn: str
+    state: str
+    fireworks: tuple[int, ...]
+    claimed: bool
+
+
+def running_campaigns(archive: Archive) -> dict[str, list[Turn]]:
+    """Return the turns under way of every campaign in state `running`, by the campaign's name.
+
+    Raises
+    ------
+    BackendError
+        If the database does not answer.
+    """
+    with backend_errors(archive.uri):
+        campaigns = archive.connection["campaigns"].find({"state": "running"}, {"name": 1})
+        names = {record["_id"]: record["name"] for record in campaigns}
+        claimed = {"$gt": ["$leased_until", "$$NOW"]}
+        pipeline = [
+            {"$match": {"campaign_id": {"$in": list(names)}, "state": {"$ne": "closed"}}},
+            {"$project": {"campaign_id": 1, "turn": 1, "state": 1, "info.fw_ids": 1, "claimed": claimed}},
+        ]
+        under_way: dict[str, list[Turn]] = {name: [] for name in names.values()}
+        for record in archive.connection["turns"].aggregate(pipeline):
+            name = names[record["campaign_id"]]
+            ids = tuple(record.get("info", {}).get("fw_ids") or ())
+            under_way[name].append(Turn(name, str(record["turn"]), record["state"], ids, bool(record["claimed"])))
+        return under_way
+
+
 def place(uri: str, database: str) -> tuple[tuple[str, ...], str]:
     """Return hosts and database of a URI such that two ways of writing the same place are equal.
 

@@ -20,6 +20,7 @@ from pymongo.errors import OperationFailure
 from lizrcl_flows.archive import Archive, mongod
 from lizrcl_flows.archive.audit import audit
 from lizrcl_flows.archive.worker_config import write_worker_config
+from lizrcl_flows.cli.diagnosis.database import database as database_check
 from lizrcl_flows.cli.main import main
 from lizrcl_flows.documents import Campaign, Document, Structure
 from lizrcl_flows.errors import BackendError
@@ -229,6 +230,9 @@ def test_a_wrong_password_is_one_sentence(address: str, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="Authentication failed") as caught:
         Archive.connect(settings=Settings(db_uri=uri, data_dir=tmp_path, db_timeout_s=5.0))
     assert "wrong" not in str(caught.value)
+    found = next(database_check(Settings(db_uri=uri, data_dir=tmp_path, db_timeout_s=5.0)))
+    assert (found.status, "wrong" in found.found + found.advice) == ("problem", False)
+    assert "`lizrcl config write`" in found.advice
 
 
 @pytest.fixture

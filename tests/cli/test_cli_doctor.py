@@ -26,6 +26,7 @@ from lizrcl_flows.cli.diagnosis.labelling import cp2k, potcars, vasp
 from lizrcl_flows.cli.diagnosis.programs import disk, gpu, programs, work_directories
 from lizrcl_flows.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 DUMMY = Settings(db_uri="mongodb://localhost:1/")
 
 
@@ -134,18 +135,63 @@ def test_whatever_is_stuck_is_found_and_the_advice_frees_it(
     assert states == {1: "READY", 2: "READY", 3: "READY", 4: "READY"}
 
 
+LOOK = """
+import json
+from lizrcl_flows.cli.diagnosis.database import database
+from lizrcl_flows.settings import load_settings
+print(json.dumps({finding.subject: finding.found for finding in database(load_settings())}))
+"""
+
+
 @pytest.mark.mongo
 def test_an_unknown_key_of_fireworks_is_a_finding_and_no_traceback(archive: Archive, tmp_path: Path) -> None:
     variables = write_worker_config(tmp_path / "config", archive.uri, archive.database_name)
     with Path(variables["FW_CONFIG_FILE"]).open("a") as handle:
         handle.write("RAPIDFIRE_NAP_SECS: 5\n")
-    environment = {**os.environ, **variables, "LIZRCL_DATA_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", "from lizrcl_flows.cli.main import main; main()", "doctor", "--json"]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert ran.returncode == 1
-    checks = {check["subject"]: check for check in json.loads(ran.stdout)["checks"]}
-    assert "RAPIDFIRE_NAP_SECS" in checks["queue"]["found"]
+    ran = subprocess.run(
+        [sys.executable, "-c", LOOK],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "RAPIDFIRE_NAP_SECS" in json.loads(ran.stdout)["queue"]
     assert "Traceback" not in ran.stdout + ran.stderr
+
+
+@pytest.mark.mongo
+def test_a_turn_whose_workflow_is_gone_and_the_way_back(
+    lizrcl: Any, archive: Archive, configured: Settings, tmp_path: Path
+) -> None:
+    """As docs/cluster.md says it: an empty queue, no turn taken for submitted, then `campaign advance`."""
+
+    def look() -> list[Finding]:
+        return [finding for finding in of_database.database(configured) if finding.subject == "campaigns"]
+
+    (tmp_path / "mine.yaml").write_text("name: mine\nsystem: demo\n")
+    assert lizrcl("campaign", "new", str(tmp_path / "mine.yaml")).code == 0
+    assert look() == []
+    assert lizrcl("campaign", "start", "mine").code == 0
+    assert look() == []
+    for name in ("fireworks", "workflows", "launches"):
+        archive.connection[name].delete_many({})
+    assert [(each.status, "no longer on the LaunchPad" in each.found) for each in look()] == [("problem", True)]
+    guide = (ROOT / "docs" / "cluster.md").read_text()
+    criteria = re.search(r"db\.turns\.deleteMany\(\{state: \"(\w+)\"\}\)", guide)
+    assert criteria is not None
+    archive.connection["turns"].delete_many({"state": criteria.group(1)})
+    assert [each.status for each in look()] == ["note"]
+    advised = [words for words in commands_in(look()[0].advice) if words[0] == "lizrcl"]
+    assert lizrcl(*advised[0][1:]).code == 0
+    assert look() == []
+    assert archive.connection["workflows"].count_documents({}) == 1
+    archive.connection["turns"].update_many({}, {"$set": {"state": "submitting"}})  # a process died before it said so
+    archive.connection["turns"].update_many({}, [{"$set": {"leased_until": "$$NOW"}}])
+    assert [each.status for each in look()] == ["note"]
+    assert lizrcl(*advised[0][1:]).code == 0
+    assert look() == []
+    assert archive.connection["workflows"].count_documents({}) == 1
 
 
 # --- the database ----------------------------------------------------------------------------------------------------

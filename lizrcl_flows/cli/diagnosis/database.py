@@ -113,13 +113,16 @@ def _queue(archive: "Archive") -> Iterator[Finding]:
         with Queue.of(archive) as queue:
             yield from _unprepared(queue)
             findings = [finding for look in QUEUE_CHECKS for finding in look(queue)]
+            findings += _turns(archive, queue)
     except BackendError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         yield Finding("queue", "problem", f"FireWorks cannot be used: {reason}", "`lizrcl config write` anew")
         return
-    yield from findings or [Finding("queue", "ok", "no lost jobs, no locked workflows, no orphans, no failures")]
+    yield from findings or [
+        Finding("queue", "ok", "no lost jobs, no locked workflows, no orphans, no failures, no turn left behind")
+    ]
 
 
 def _unprepared(queue: "Queue") -> Iterator[Finding]:
@@ -180,6 +183,22 @@ def _failed(queue: "Queue") -> Iterator[Finding]:
         why = f"`lizrcl campaign status {name}` says why; " if name else ""
         advice = f"{why}when that is mended: `lpad rerun_fws -i {' '.join(str(n) for n in sorted(numbers)[:10])}`"
         yield Finding("failed jobs", "note", f"FIZZLED{where}: Fireworks {listed(sorted(numbers))}", advice)
+
+
+def _turns(archive: "Archive", queue: "Queue") -> Iterator[Finding]:
+    """Find campaigns that wait for a step which nobody is taking, and turns whose workflow is gone."""
+    from lizrcl_flows.archive.inspection import running_campaigns
+
+    for name, turns in running_campaigns(archive).items():
+        advance = f"`lizrcl campaign advance {name}`"
+        half = [turn for turn in turns if turn.state == "submitting" and not turn.claimed]
+        if half or not turns:
+            found = f"{name} is running and nothing of it is submitted: a process ended between two steps"
+            yield Finding("campaigns", "note", found, f"{advance} takes the step, on FireWorks")
+        for turn in turns:
+            if turn.fireworks and not queue.launchpad.workflows.find_one({"nodes": {"$in": list(turn.fireworks)}}, {}):
+                found = f"{name}: the workflow of turn {turn.turn} is no longer on the LaunchPad"
+                yield Finding("campaigns", "problem", found, f"docs/cluster.md, 'The queue is gone'; then {advance}")
 
 
 QUEUE_CHECKS = (_lost, _reserved, _locked, _orphans, _failed)
