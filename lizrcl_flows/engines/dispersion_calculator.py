@@ -30,7 +30,10 @@ class WithDispersion(Calculator):  # type: ignore[misc]
     def __init__(self, bare: Any, functional: str, damping: str) -> None:
         super().__init__()
         from dftd3.ase import DFTD3
+        from dftd3.interface import RationalDampingParam, ZeroDampingParam
 
+        # DFTD3 itself would complain at the first structure only
+        {"d3bj": RationalDampingParam, "d3zero": ZeroDampingParam}[damping](method=functional)
         self.bare = bare
         self.dispersion = DFTD3(method=functional, damping=damping)
 
