@@ -340,6 +340,11 @@ class Archive:
         return self._turns.lease(turn_id, holder, seconds)
 
     @guarded
+    def reopen_turn(self, turn_id: str) -> bool:
+        """Take a turn whose workflow was lost with the queue back to `submitting`; return whether that was done."""
+        return self._turns.reopen(turn_id)
+
+    @guarded
     def mark(self, turn_id: str, state: str, **info: Any) -> None:
         """Move a turn to `submitting`, `submitted` or `closed`, never back, and note what is known about it.
 

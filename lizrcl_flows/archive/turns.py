@@ -66,6 +66,11 @@ class Turns:
         if notes:
             self.collection.update_one({"_id": turn_id}, {"$set": notes})
 
+    def reopen(self, turn_id: str) -> bool:
+        """Take a turn whose workflow was lost with the queue back to `submitting`; return whether that was done."""
+        change = {"$set": {"state": STATES[0], "holder": None}, "$unset": {"leased_until": "", "info.fw_ids": ""}}
+        return bool(self.collection.update_one({"_id": turn_id, "state": STATES[1]}, change).modified_count)
+
     def get(self, turn_id: str) -> dict[str, Any] | None:
         """Return a turn as a mapping (campaign_id, turn, state, holder, leased_until, info), or None."""
         return self.collection.find_one({"_id": turn_id})

@@ -45,6 +45,9 @@ def new(file: Path, dry_run: bool) -> None:
     from lizrcl_flows.systems import load_campaign
 
     spec = load_campaign(file)
+    from lizrcl_flows.flows.campaign import CampaignMaker
+
+    CampaignMaker.from_spec(spec)  # every engine checks what it is told before anything is stored
     with open_archive(write=not dry_run) as archive:
         from lizrcl_flows.flows.campaigns import new_campaign
 

@@ -91,10 +91,14 @@ def submit_once(archive: Archive, campaign: Campaign, turn: int | str, maker: Tu
     """Submit one turn unless it is, or is being, submitted by anyone.
 
     A crash after the workflow reached the LaunchPad and before the turn was marked is found by the workflow's own
-    metadata; two callers at once are kept apart by the lease.
+    metadata; two callers at once are kept apart by the lease. A turn whose workflow is gone, because somebody has reset
+    the queue, is submitted anew: what was finished is in the archive.
     """
     name = turn_id(campaign.id, turn)
     archive.open_turn(name, campaign.id, turn)
+    record = archive.turn(name) or {}
+    if record.get("state") == "submitted" and record["info"].get("fw_ids") and not submitter.find(name):
+        archive.reopen_turn(name)
     if not archive.lease(name, _me(), LEASE_SECONDS):  # only a turn in state "submitting" can be leased
         return False
     found = submitter.find(name)

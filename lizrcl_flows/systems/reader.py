@@ -14,6 +14,10 @@ from lizrcl_flows.documents.spec import CampaignSpec
 from lizrcl_flows.errors import InputError, NotFoundError
 from lizrcl_flows.units import Unit
 
+_CALCULATOR_KEYS = ("calculator", "file", "parameters")
+_LEVEL_KEYS = (*_CALCULATOR_KEYS, "engine", "functional", "dispersion", "potentials", "version", "note")
+"""What belongs to one engine or calculator."""
+
 
 def system_names() -> list[str]:
     """Return the names of the shipped systems."""
@@ -62,12 +66,25 @@ def load_campaign(source: str | Path | Mapping[str, Any]) -> CampaignSpec:
     if not isinstance(content.get("system"), str):
         raise InputError(f"{origin}: key 'system' is missing; it names one of {', '.join(system_names())} or a file")
     defaults = load_system(content["system"])
+    defaults = _without_replaced_engines(defaults, content)
     merged = _merge(defaults, {**content, "system": Path(content["system"]).stem})
     _settle_model_files(merged)
     try:
         return CampaignSpec.model_validate(merged)
     except ValidationError as error:
         raise InputError(f"{origin}: {_sentence(error.errors()[0])}") from error
+
+
+def _without_replaced_engines(defaults: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the system's settings of an engine or calculator that the campaign replaces."""
+    kept = dict(defaults)
+    for section, own in (("labelling", _LEVEL_KEYS), ("foundation", _CALCULATOR_KEYS)):
+        below, top = kept.get(section), content.get(section)
+        if not isinstance(below, dict) or not isinstance(top, dict):
+            continue
+        if any(name in top and top[name] != below.get(name) for name in ("engine", "calculator")):
+            kept[section] = {key: value for key, value in below.items() if key not in own}
+    return kept
 
 
 def _settle_model_files(content: dict[str, Any]) -> None:

@@ -152,3 +152,15 @@ def test_a_lease_keeps_others_out_until_it_ends(archive, monkeypatch):
     assert submitter.flows == {}
     time.sleep(1.1)
     assert submit_once(archive, campaign, 0, Maker(), submitter)
+
+
+def test_a_turn_whose_workflow_was_lost_with_the_queue_is_submitted_again(archive):
+    campaign, manager = store(archive), Recorder()
+    assert submit_once(archive, campaign, 0, Maker(), manager)
+    assert not submit_once(archive, campaign, 0, Maker(), manager)
+    manager.flows.clear()
+    assert submit_once(archive, campaign, 0, Maker(), manager)
+    assert not submit_once(archive, campaign, 0, Maker(), manager)
+    archive.mark(turn_id(campaign.id, 0), "closed")
+    manager.flows.clear()
+    assert not submit_once(archive, campaign, 0, Maker(), manager)

@@ -105,3 +105,19 @@ def test_files_are_named_in_the_sentence(tmp_path):
         load_campaign(tmp_path / "none.yaml")
     with pytest.raises(NotFoundError, match="neither a shipped one"):
         load_campaign({"name": "x", "system": "unobtainium"})
+
+
+def test_another_engine_does_not_inherit_the_settings_of_the_one_it_replaces():
+    spec = load_campaign({"name": "x", "system": "demo", "labelling": {"engine": "cp2k", "functional": "PBE"}})
+    assert spec.labelling.parameters == {}
+    assert (spec.labelling.calculator, spec.labelling.note, spec.labelling.batch_size) == ("", "", 4)
+    other = load_campaign({"name": "x", "system": "demo", "labelling": {"calculator": "chgnet"}})
+    assert (other.labelling.engine, other.labelling.parameters) == ("ase", {})
+    same = {"calculator": "tblite.ase:TBLite", "parameters": {"accuracy": 0.1}}
+    kept = load_campaign({"name": "x", "system": "demo", "labelling": same}).labelling
+    assert kept.parameters["method"] == "GFN1-xTB"
+    assert kept.parameters["accuracy"] == 0.1
+    sampler = {"calculator": "chgnet"}
+    foundation = load_campaign({"name": "x", "system": "zro2_li2zrcl6", "foundation": sampler}).foundation
+    assert foundation.file is None
+    assert foundation.fmax_ev_per_a == 0.02

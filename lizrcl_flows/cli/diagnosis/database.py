@@ -198,7 +198,7 @@ def _turns(archive: "Archive", queue: "Queue") -> Iterator[Finding]:
         for turn in turns:
             if turn.fireworks and not queue.launchpad.workflows.find_one({"nodes": {"$in": list(turn.fireworks)}}, {}):
                 found = f"{name}: the workflow of turn {turn.turn} is no longer on the LaunchPad"
-                yield Finding("campaigns", "problem", found, f"docs/cluster.md, 'The queue is gone'; then {advance}")
+                yield Finding("campaigns", "problem", found, f"{advance} submits it again")
 
 
 QUEUE_CHECKS = (_lost, _reserved, _locked, _orphans, _failed)
