@@ -86,11 +86,16 @@ def frame_text(structure: "Structure", info: Mapping[str, Any], columns: Mapping
 def label_text(structure: "Structure", label: "Label") -> str:
     """Return a structure with its label: ``label_energy`` (eV), ``label_forces`` (eV/A), ``label_stress`` (eV/A^3).
 
+    ``label_energy`` is the one whose derivative the forces are; ``label_energy_zero`` is extrapolated to no smearing.
     The stress has ASE's sign (tension positive), nine numbers row by row. A failed label has its reason instead.
     """
     info: dict[str, Any] = {"label": label.id, "level": label.level, "status": label.status}
+    if structure.phase:
+        info["phase"] = structure.phase
     if label.energy is not None:
         info["label_energy"] = label.energy
+    if label.energy_zero is not None:
+        info["label_energy_zero"] = label.energy_zero
     if label.stress is not None:
         info["label_stress"] = label.stress
     if label.reason:

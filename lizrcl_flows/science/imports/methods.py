@@ -192,7 +192,7 @@ def differences(first: Method, second: Method) -> list[Difference]:
         if not _same(mine, other):
             found.append(Difference(title, mine, other))
     for element in sorted({*first.potentials} & {*second.potentials}):
-        if first.potentials[element] != second.potentials[element]:
+        if not _titles_agree(first.potentials[element], second.potentials[element]):
             title = f"the potential of {element}"
             found.append(Difference(title, first.potentials[element], second.potentials[element]))
     for tag in sorted({*first.parameters, *second.parameters}):
@@ -220,6 +220,12 @@ def merged(first: Method, second: Method) -> Method:
 def _versions_agree(first: str, second: str) -> bool:
     shorter, longer = sorted((first, second), key=len)
     return shorter in (longer, "any") or longer.startswith(f"{shorter}.")
+
+
+def _titles_agree(first: str, second: str) -> bool:
+    """Tell whether two titles may be of one potential; a level without POTCAR files knows only `Zr_sv`."""
+    shorter, longer = sorted((first.split(), second.split()), key=len)
+    return shorter == longer or (len(shorter) == 1 and shorter == longer[1:2])
 
 
 def _projectors_agree(tag: str, first: object, second: object) -> bool:

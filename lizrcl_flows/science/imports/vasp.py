@@ -78,7 +78,7 @@ class VaspRun:
 
     def method(self) -> Method:
         """Return the level of theory."""
-        potentials = {_SPELT.get(element, element): title for element, title in self.types}
+        potentials = {_SPELT.get(element, element): " ".join(title.split()) for element, title in self.types}
         tags = {name: self.tag(name) for name in ("GGA", "METAGGA", "LUSE_VDW", "LHFCALC", "AEXX", "HFSCREEN")}
         parameters = level_parameters(self.given, self.effective, [element for element, _ in self.types])
         spacing, mesh_spacing = self._k_rule()
