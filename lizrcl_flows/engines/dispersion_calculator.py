@@ -33,7 +33,8 @@ class WithDispersion(Calculator):  # type: ignore[misc]
         from dftd3.interface import RationalDampingParam, ZeroDampingParam
 
         # DFTD3 itself would complain at the first structure only
-        {"d3bj": RationalDampingParam, "d3zero": ZeroDampingParam}[damping](method=functional)
+        check: Any = {"d3bj": RationalDampingParam, "d3zero": ZeroDampingParam}[damping]
+        check(method=functional)
         self.bare = bare
         self.dispersion = DFTD3(method=functional, damping=damping)
 
