@@ -561,9 +561,11 @@ def test_levels_are_described_in_files(tmp_path) -> None:
     path = tmp_path / "level.yaml"
     path.write_text(
         "code: cp2k\ncode_version: '2024.1'\nfunctional: PBE\ncutoff_ev: 5442.3\npotentials: {Li: GTH-q3}\n"
+        "parameters: {EPS_SCF: 1e-6}\n"
     )
     level = read_level_file(path)
     assert (level.engine, level.code, level.potentials[0].title) == ("import", "cp2k", "GTH-q3")
+    assert level.parameters == {"EPS_SCF": 1e-6}
     (tmp_path / "level.json").write_text(level.model_dump_json(by_alias=True))
     assert read_level_file(tmp_path / "level.json").id == level.id
 

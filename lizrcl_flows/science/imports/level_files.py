@@ -1,5 +1,7 @@
 """A level of theory as a person or an export writes it down: YAML or JSON."""
 
+import json
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +17,7 @@ from lizrcl_flows.science.imports.methods import ENGINE
 UNSPECIFIED = "unspecified"
 """Version of a code whose user did not say it."""
 
+_SCIENTIFIC = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 _BOOKKEEPING = frozenset(
     {"_id", "id", "schema_version", "created_at", "provenance", "digest", "parents", "campaign", "generation"}
 )
@@ -67,11 +70,22 @@ def read_level_file(path: Path) -> Level:
         If it is not a mapping that describes a level.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        # as JSON where it is: YAML takes 1e-06 for a word, and an id would be another
+        content = json.loads(text) if text.lstrip().startswith("{") else _numbers(yaml.safe_load(text))
     except FileNotFoundError:
         raise NotFoundError(f"'{path}' does not exist") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: a mapping with the keys {', '.join(_KEYS)} is expected")
     return described_level(content, str(path))
+
+
+def _numbers(value: Any) -> Any:
+    """Return what YAML read with words such as 1e-6, which it does not take for numbers, as the numbers they are."""
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return float(value) if isinstance(value, str) and _SCIENTIFIC.fullmatch(value) else value
