@@ -31,8 +31,8 @@ from lizrcl_flows.science.structures import structure_from_frame
 
 Progress = Callable[[str, int, int], None]
 
-WORTH_PROCESSES_BYTES = 50_000_000
-"""Size of all files from which on several processes read them: starting them takes about a second."""
+WORTH_PROCESSES_BYTES = 500_000_000
+"""Size of all files from which on several processes read them: one reads some 30 MB a second, starting takes seconds."""
 
 SAME_ENERGY_EV = 1e-4
 """By how much the energies of two files of one structure at one level may differ before it is said."""
