@@ -32,7 +32,7 @@ from lizrcl_flows.science.structures import structure_from_frame
 Progress = Callable[[str, int, int], None]
 
 WORTH_PROCESSES_BYTES = 500_000_000
-"""Size of all files from which on several processes read them: one reads some 30 MB a second, starting takes seconds."""
+"""Size of all files from which on several processes read them: one reads 30 MB a second, starting takes seconds."""
 
 SAME_ENERGY_EV = 1e-4
 """By how much the energies of two files of one structure at one level may differ before it is said."""
