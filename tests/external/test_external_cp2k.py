@@ -68,8 +68,9 @@ def test_pymatgen_reads_the_same_from_the_output(labelled, tmp_path):
     from pymatgen.io.cp2k.outputs import Cp2kOutput
 
     _, result, _ = labelled
-    path = next(path for path in result.files if path.name == "cp2k.out.gz")
-    (tmp_path / "cp2k.out").write_bytes(gzip.decompress(path.read_bytes()))
+    for path in result.files:
+        if path.suffix == ".gz":
+            (tmp_path / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
     output = Cp2kOutput(str(tmp_path / "cp2k.out"), auto_load=False)
     output.parse_energies()
     output.parse_forces()

@@ -119,6 +119,20 @@ class FoundationContract:
 class PretrainedContract(FoundationContract):
     """A model that was really trained: the crystal comes out as it is known."""
 
+    def test_dispersion_is_added_to_it(self, choice, crystal, label_of, tmp_path):
+        need("dftd3")
+        from dftd3.ase import DFTD3
+
+        from lizrcl_flows.science.structures import atoms_from_structure
+
+        engine = AseLabeller(choice["calculator"], choice["parameters"], file=choice["file"], dispersion="D3-BJ")
+        bare, result = label_of(crystal), engine.label(crystal, tmp_path / "d3")
+        atoms = atoms_from_structure(crystal)
+        atoms.calc = DFTD3(method="PBE", damping="d3bj")
+        assert result.energy - bare.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-3)
+        # -1.6 GPa: more than the model alone has
+        assert result.stress - bare.stress == pytest.approx(atoms.get_stress(voigt=False), abs=1e-5)
+
     def test_crystal_keeps_its_volume_and_its_octahedra(self, choice, crystal, tmp_path):
         result = AseRelaxer(**choice, fmax_ev_per_a=0.05).relax(crystal, tmp_path)
         assert result.converged, result.reason
