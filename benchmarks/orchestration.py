@@ -1,8 +1,8 @@
 """What the system costs a label: FireWorks, archive and files, measured with a labeller that does nothing.
 
-Run as ``python benchmarks/orchestration.py [N ...]``. A server of its own is started in a temporary folder; a generation
-of N labels is submitted and run by a real ``rlaunch rapidfire``, in batches of one (as far as a workflow allows) and
-of ten. The reference is FireWorks itself: the same number of jobs that return at once, in the same run on the same server.
+Run as ``python benchmarks/orchestration.py [N ...]``. A server of its own is started in a temporary folder; N labels are
+submitted and run by a real ``rlaunch rapidfire``, in batches of one (as far as a workflow allows) and of ten. The
+reference is FireWorks itself: jobs that return at once, in the same run on the same server.
 """
 
 import json

@@ -32,6 +32,7 @@ _OPTIONS = (
     click.option("--phase", help="Phase of all structures; that of each frame where absent."),
     click.option("--extend", metavar="ID", help="Data set to which the labels are added."),
     click.option("--level", metavar="ID", help="Stored level of theory of all files; files that tell another fail."),
+    click.option("--level-of", metavar="CAMPAIGN", help="Instead: the level of a campaign, or of a campaign file."),
     click.option("--level-file", type=click.Path(path_type=Path), help="Level of theory in YAML, or as exported."),
     click.option("--code", help="Extended XYZ: program that computed the labels, such as vasp or cp2k."),
     click.option("--code-version", help="Extended XYZ: its version."),
@@ -130,12 +131,14 @@ def _named_level(archive: "Archive", options: Mapping[str, Any]) -> "Level | Non
     from lizrcl_flows.science.imports.level_files import described_level, read_level_file
 
     described = {name: options[name] for name in _DESCRIPTION if options[name] is not None}
-    ways = [name for name, given in (("--level", options["level"]), ("--level-file", options["level_file"])) if given]
+    ways = [f"--{name.replace('_', '-')}" for name in ("level", "level_of", "level_file") if options[name]]
     ways += [f"--{name.replace('_', '-')}" for name in described]
     if len(ways) > 1 and not (set(ways) == {f"--{name.replace('_', '-')}" for name in described}):
         raise InputError(f"{ways[0]} and {ways[1]} both say the level of theory; one of them is needed")
     if options["level"]:
         return archive.get(Level, options["level"])
+    if options["level_of"]:
+        return _level_of(archive, options["level_of"])
     if options["level_file"]:
         return read_level_file(options["level_file"])
     if not described:
@@ -143,10 +146,19 @@ def _named_level(archive: "Archive", options: Mapping[str, Any]) -> "Level | Non
     return described_level({**described, "k_spacing": options["k_spacing"], "note": options["note"]}, "the options")
 
 
+def _level_of(archive: "Archive", campaign: str) -> "Level":
+    """Return the level of theory at which a campaign, stored or in a file, is labelled."""
+    from lizrcl_flows.engines.labelling import make_labeller
+    from lizrcl_flows.systems import load_campaign
+
+    spec = load_campaign(campaign) if Path(campaign).is_file() else find_campaign(archive, campaign).spec
+    return make_labeller(spec.labelling).level()
+
+
 def _require_own_description(contents: "Sequence[FileContent]", options: Mapping[str, Any]) -> None:
     """Refuse a few words about a level where the files tell all of it."""
     told = next((content for content in contents if content.method is not None), None)
-    if told is not None and not (options["level"] or options["level_file"]):
+    if told is not None and not (options["level"] or options["level_of"] or options["level_file"]):
         raise InputError(
             f"{told.source.name}: tells its level of theory itself, and --code and the like can only contradict it; "
             "they describe extended XYZ files, which are imported apart"

@@ -44,11 +44,13 @@ def initial(name: str, workdir: Path | None, dry_run: bool, as_json: bool) -> No
 def first_training_set(archive: "Archive", campaign: "Campaign") -> dict[str, Any]:
     """Return what the first training set of a campaign is made of, as far as it is there."""
     from lizrcl_flows.documents import Candidate, Dataset, Label, Structure, Trajectory
+    from lizrcl_flows.jobs.datasets import dataset_before
 
     place: dict[str, Any] = {"campaign": campaign.name, "generation": 0}
     cells = {name: archive.get(Structure, cell) for name, cell in {**campaign.phases, **campaign.prepared}.items()}
     verdicts = ("selected", "spare", "rejected")
-    datasets = {dataset.split: dataset for dataset in archive.find(Dataset, place)}
+    found = {split: dataset_before(archive, campaign, split, 1) for split in ("holdout", "train")}
+    datasets = {split: archive.get(Dataset, name) for split, name in found.items() if name}
     return {
         "campaign": campaign.name,
         "id": campaign.id,

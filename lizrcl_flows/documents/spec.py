@@ -140,9 +140,9 @@ class InitialSelectionSpec(Record):
 class InitialSpec(Record):
     """Generation 0: strained and rattled copies of every phase, and frames of the foundation model's dynamics."""
 
-    added_later: ClassVar[tuple[str, ...]] = ("n_perturbed", "sampling", "selection")
+    added_later: ClassVar[tuple[str, ...]] = ("n_perturbed", "sampling", "selection", "datasets")
 
-    n_structures: Positive = Field(description="structures to label for training, over all phases")
+    n_structures: Count = Field(description="structures to label for training, over all phases")
     n_holdout: Count = Field(description="further perturbed ones that are labelled and never trained on")
     strain_min: Fraction = 0.01
     strain_max: Fraction = 0.05
@@ -156,6 +156,15 @@ class InitialSpec(Record):
     selection: InitialSelectionSpec = Field(
         default=InitialSelectionSpec(), description="used where the pool is larger than n_structures"
     )
+    datasets: tuple[str, ...] = Field(
+        default=(), description="ids of imported data sets of the campaign's level, with which the training set begins"
+    )
+
+    @model_validator(mode="after")
+    def _there_is_something(self) -> "InitialSpec":
+        if not self.n_structures and not self.datasets:
+            raise ValueError("n_structures is 0 and no imported data set is named in `datasets`: nothing to train on")
+        return self
 
 
 class LevelSpec(Record):
@@ -187,7 +196,8 @@ class LevelSpec(Record):
         default_factory=dict, description="vasp: POTCAR of an element, such as Zr_sv; cp2k: name of its pseudopotential"
     )
     version: str | None = Field(
-        default=None, description="vasp, cp2k: version of the code, or how it begins (6.4); a label of another fails"
+        default=None,
+        description="vasp, cp2k: version of the code, or how it begins (6.4); no other one computes labels",
     )
     time_limit_s: Annotated[float, Field(gt=0), Unit("s")] | None = Field(
         default=None, description="longest time of one attempt; no limit where absent"

@@ -61,7 +61,8 @@ class InitialMaker(Maker):
         """Build the maker with the engines that the campaign file names."""
         foundation, initial = spec.foundation, spec.initial
         wish = initial.selection
-        choice = SelectionSpec(engine=wish.engine, n_structures=initial.n_structures, n_components=wish.n_components)
+        wanted = max(initial.n_structures, 1)  # none are wanted where the set begins with imported labels
+        choice = SelectionSpec(engine=wish.engine, n_structures=wanted, n_components=wish.n_components)
         return cls(
             labeller=make_labeller(spec.labelling),
             selector=make_selector(choice),

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from jobflow import job
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.documents import Campaign, Structure
+from lizrcl_flows.documents import Campaign, Dataset, Level, Structure
 from lizrcl_flows.documents.campaigns import CRYSTALS
 from lizrcl_flows.documents.spec import CampaignSpec
+from lizrcl_flows.engines.labelling import make_labeller
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.jobs.context import open_archive
+from lizrcl_flows.jobs.datasets import difference
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.jobs.turns import TurnMaker, advance, submit_part
 from lizrcl_flows.science.phases import starting_crystals
@@ -61,12 +63,30 @@ def new_campaign(archive: Archive, spec: CampaignSpec, *, dry_run: bool = False)
             raise InputError(
                 f"campaign '{spec.name}' exists already with other contents ({other.id}); give this one another name"
             )
+    _check_imported(archive, campaign)
     if not dry_run:
         if not archive.exists(Campaign, campaign.id):
             archive.put_many(list(structures.values()))
             archive.put(campaign)
         _keep_crystals(archive, campaign, crystals)
     return campaign
+
+
+def _check_imported(archive: Archive, campaign: Campaign) -> None:
+    """See that the data sets that the training set begins with are there, for training, and of the campaign's level."""
+    if not campaign.spec.initial.datasets:
+        return
+    level = make_labeller(campaign.spec.labelling).level()
+    for name in campaign.spec.initial.datasets:
+        dataset = archive.get(Dataset, archive.resolve(Dataset, name))
+        if dataset.split != "train":
+            raise InputError(f"initial.datasets: {dataset.id} is a hold-out set; accepted are sets for training")
+        if dataset.level != level.id:
+            raise InputError(
+                f"initial.datasets: {dataset.id} is of another level of theory: "
+                f"{difference(archive.get(Level, dataset.level), level)}; if the labels are of this level, import them "
+                "again with `--level-of` and this campaign file"
+            )
 
 
 def _keep_crystals(archive: Archive, campaign: Campaign, crystals: Mapping[str, Sequence[Structure]]) -> None:

@@ -6,9 +6,9 @@ from typing import Any, cast
 from jobflow import job
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.documents import Campaign, Dataset, Label, canonical_sha256
+from lizrcl_flows.documents import Campaign, Dataset, Label, Level, canonical_sha256
 from lizrcl_flows.documents.campaigns import EXTENSION
-from lizrcl_flows.errors import LizrclError
+from lizrcl_flows.errors import InputError, LizrclError
 from lizrcl_flows.jobs.context import open_archive, provenance
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 
@@ -60,12 +60,16 @@ def _extend(archive: Archive, campaign: Campaign, index: int, split: str, asked:
             f"none of the {len(wanted)} labels of generation {index} ({split}) came: see why with "
             "`lpad get_fws -s FIZZLED -d more`, then `lpad rerun_fws -s FIZZLED`"
         )
-    parent = dataset_before(archive, campaign.name, split, index)
+    parent = dataset_before(archive, campaign, split, index)
+    imported = imported_datasets(archive, campaign, level) if split == "train" and index == 0 else []
+    if imported:
+        parent = imported[0]
     before = archive.dataset_labels(parent) if parent else []
-    late = _late(archive, campaign, index, split, level) if index else []
+    older = [name for dataset in imported[1:] for name in archive.dataset_labels(dataset)]
+    older += _late(archive, campaign, index, split, level) if index else []
     known = set(before)
     accepted = [name for name in wanted if name in labels and labels[name].status == "accepted"]
-    added = [name for name in dict.fromkeys([*late, *accepted]) if name not in known]
+    added = [name for name in dict.fromkeys([*older, *accepted]) if name not in known]
     failed = [labels[name].reason for name in wanted if name in labels and labels[name].status != "accepted"]
     dataset_id = parent
     if added:
@@ -78,17 +82,45 @@ def _extend(archive: Archive, campaign: Campaign, index: int, split: str, asked:
             level=level,
             n_labels=len(before) + len(added),
             manifest_sha256=canonical_sha256([*before, *added]),
-            parents=(*([parent] if parent else []), *added),
+            parents=tuple(dict.fromkeys([*([parent] if parent else []), *imported, *added])),
             provenance=provenance(),
         )
         dataset_id = archive.put(dataset)
     return {
         "dataset": dataset_id,
         "added": added,
-        "n_labelled": len(added),
+        "n_labelled": len(accepted),
         "n_failed": len(failed) + len(lost),
         "reasons": sorted(set(failed)) + ([f"{len(lost)} labels were lost with their job"] if lost else []),
     }
+
+
+def imported_datasets(archive: Archive, campaign: Campaign, level: str) -> list[str]:
+    """Return the ids of the imported data sets that a campaign begins with.
+
+    Raises
+    ------
+    InputError, NotFoundError
+        If one is of another level of theory, or not in the archive.
+    """
+    found = []
+    for name in campaign.spec.initial.datasets:
+        dataset = archive.get(Dataset, archive.resolve(Dataset, name))
+        if dataset.level != level:
+            theirs, ours = archive.get(Level, dataset.level), archive.get(Level, level)
+            raise InputError(
+                f"initial.datasets: {dataset.id} is of another level of theory: {difference(theirs, ours)}"
+            )
+        found.append(dataset.id)
+    return found
+
+
+def difference(there: Level, here: Level) -> str:
+    """Say in what two levels of theory differ, as part of a sentence."""
+    for name in Level.identity:
+        if getattr(there, name) != getattr(here, name):
+            return f"its {name} is {getattr(there, name)!r}, that of {here.id} is {getattr(here, name)!r}"
+    return f"it is {there.id}, not {here.id}"
 
 
 def _require_settled(archive: Archive) -> None:
@@ -112,11 +144,17 @@ def _require_settled(archive: Archive) -> None:
         raise LizrclError(f"labels are being computed again by Fireworks {', '.join(map(str, again))}")
 
 
-def dataset_before(archive: Archive, campaign: str, split: str, index: int) -> str | None:
-    """Return the data set that a generation starts from: the newest of the generations before it."""
-    criteria = {"campaign": campaign, "split": split, "generation": {"$lt": index}}
-    newest = archive.find(Dataset, criteria, sort=[("generation", -1)], limit=1)
-    return next((dataset.id for dataset in newest), None)
+def dataset_before(archive: Archive, campaign: Campaign, split: str, index: int) -> str | None:
+    """Return the data set that a generation starts from: the newest of the generations before it.
+
+    The campaign's events say which it is; the data set itself may have been made by another campaign, for the same
+    labels in the same order are the same document.
+    """
+    for earlier in range(index - 1, -1, -1):
+        decided = archive.recorded_event(campaign.id, f"{EXTENSION}/{earlier}/{split}")
+        if decided is not None:
+            return cast("dict[str, str | None]", decided.value)["dataset"]
+    return None
 
 
 def _late(archive: Archive, campaign: Campaign, index: int, split: str, level: str) -> list[str]:

@@ -14,7 +14,17 @@ import numpy as np
 from jobflow import job
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.documents import Campaign, Candidate, Label, Offence, Origin, RejectionCount, Structure, Trajectory
+from lizrcl_flows.documents import (
+    Campaign,
+    Candidate,
+    Dataset,
+    Label,
+    Offence,
+    Origin,
+    RejectionCount,
+    Structure,
+    Trajectory,
+)
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.documents.campaigns import INITIAL_SELECTION
 from lizrcl_flows.engines.selection.base import Pool, Selection, Selector
@@ -52,9 +62,10 @@ def choose_initial(campaign_id: str, selector: Selector) -> dict[str, Any]:
             return known
         initial = campaign.spec.initial
         holdout = list(_perturbed(archive, campaign, "holdout", initial.n_holdout))
-        made = list(_perturbed(archive, campaign, "train", initial.n_perturbed or initial.n_structures))
+        n_made = (initial.n_perturbed or initial.n_structures) if initial.n_structures else 0
+        made = list(_perturbed(archive, campaign, "train", n_made))
         chosen: dict[str, Any] = {"train": [member.structure.id for member in made]}
-        if initial.sampling is not None or len(made) > initial.n_structures:
+        if initial.n_structures and (initial.sampling is not None or len(made) > initial.n_structures):
             with work_directory(f"{campaign_id}-initial") as directory:
                 frames = list(_frames(archive, campaign, directory))
             pool = _judged(campaign, [*made, *frames], {member.structure.id for member in holdout})
@@ -161,7 +172,10 @@ def _select(
     if budget is not None:
         wanted = min(wanted, max(0, budget - campaign.labels_spent - initial.n_holdout))
     labelled = {"campaign": campaign.name, "purpose": {"$in": ["train", "import"]}, "status": "accepted"}
-    known = archive.get_many(Structure, [label.structure for label in archive.find(Label, labelled)])
+    labels = list(archive.find(Label, labelled))
+    for name in initial.datasets:
+        labels += archive.get_many(Label, archive.dataset_labels(archive.resolve(Dataset, name)))
+    known = archive.get_many(Structure, list(dict.fromkeys(label.structure for label in labels)))
     environments: tuple[Environments | None, Environments | None] = (None, None)
     if selector.needs == "environments":
         preset, elements = initial.selection.soap, campaign.spec.elements

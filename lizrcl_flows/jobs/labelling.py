@@ -11,6 +11,7 @@ from lizrcl_flows.documents import Campaign, Label, Level, Structure
 from lizrcl_flows.engines.labelling.base import LabelEngine, LabelResult
 from lizrcl_flows.errors import InputError, LizrclError
 from lizrcl_flows.jobs.context import count_cost, open_archive, provenance, work_directory
+from lizrcl_flows.jobs.datasets import difference
 from lizrcl_flows.jobs.routing import in_category
 from lizrcl_flows.jobs.wall_time import TimeIsUpError, fits, seconds_left, wait_for_the_end
 
@@ -120,13 +121,8 @@ def _require_level(archive: Archive, labeller: LabelEngine, level: str) -> None:
     here = labeller.level()
     if here.id == level:
         return
-    asked = archive.get(Level, level)
-    differ = [name for name in Level.identity if getattr(here, name) != getattr(asked, name)]
-    name = differ[0] if differ else "id"
-    raise InputError(
-        f"this worker would label at another level than {level}: {name} is {getattr(here, name)!r} here, and "
-        f"{getattr(asked, name)!r} where the labels were submitted"
-    )
+    told = difference(here, archive.get(Level, level))
+    raise InputError(f"this worker would label at another level than the one that was submitted: {told}")
 
 
 def _attempt(labeller: LabelEngine, structure: Structure, directory: Path, left: float | None = None) -> LabelResult:

@@ -16,7 +16,8 @@ from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.engines.selection.base import Pool, Selection, Selector
 from lizrcl_flows.gpumd import TrajectoryFrame, read_dump_xyz
 from lizrcl_flows.jobs.context import derived_seed, open_archive, provenance, work_directory
-from lizrcl_flows.jobs.training import committee_files, committee_of, labelled_structures, newest_dataset
+from lizrcl_flows.jobs.datasets import dataset_before
+from lizrcl_flows.jobs.training import committee_files, committee_of, labelled_structures
 from lizrcl_flows.nep import Committee as NepCommittee
 from lizrcl_flows.science.convergence import convergence_evidence
 from lizrcl_flows.science.descriptors import mean_descriptors, nep_environments
@@ -142,7 +143,7 @@ def _choose(
         n_wanted = min(n_wanted, max(0, campaign.spec.budget.labels - campaign.labels_spent))
     if not pool or n_wanted == 0:
         return Selection(indices=(), scores=())
-    dataset = newest_dataset(archive, campaign.name, "train")
+    dataset = dataset_before(archive, campaign, "train", index)
     labelled = labelled_structures(archive, archive.dataset_labels(dataset)) if dataset else []
     known = [structure for structure, _ in labelled]
     rng = np.random.default_rng(derived_seed(campaign.spec.seed, "select", index))

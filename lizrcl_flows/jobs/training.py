@@ -11,7 +11,6 @@ from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import (
     Campaign,
     Committee,
-    Dataset,
     Evaluation,
     FileRef,
     Label,
@@ -22,6 +21,7 @@ from lizrcl_flows.documents import (
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.engines.training.base import Trainer, TrainingRequest, TrainingResult
 from lizrcl_flows.jobs.context import count_cost, derived_seed, open_archive, provenance, work_directory
+from lizrcl_flows.jobs.datasets import dataset_before
 from lizrcl_flows.jobs.routing import in_category
 from lizrcl_flows.nep import Committee as NepCommittee
 from lizrcl_flows.science.energies import fit_energy_shift
@@ -110,7 +110,7 @@ def evaluate_holdout(campaign_id: str, index: int, dataset: str | None, holdout:
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
         committee = committee_of(archive, campaign.name, dataset=dataset) if dataset else None
-        holdout = holdout or newest_dataset(archive, campaign.name, "holdout")
+        holdout = holdout or dataset_before(archive, campaign, "holdout", index + 1)
         if committee is None or holdout is None:
             return None
         labels = archive.dataset_labels(holdout)
@@ -189,12 +189,6 @@ def committee_of(
     if up_to is not None:
         criteria["generation"] = {"$lte": up_to}
     return next(iter(archive.find(Committee, criteria, sort=[("generation", -1)], limit=1)), None)
-
-
-def newest_dataset(archive: Archive, campaign: str, split: str) -> str | None:
-    """Return the id of the newest data set of a campaign with this split, or None."""
-    newest = archive.find(Dataset, {"campaign": campaign, "split": split}, sort=[("n_labels", -1)], limit=1)
-    return next((dataset.id for dataset in newest), None)
 
 
 def committee_files(archive: Archive, committee: Committee, directory: Path) -> list[Path]:

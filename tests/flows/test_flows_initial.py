@@ -11,7 +11,7 @@ import pytest
 from lizrcl_flows.archive.audit import audit
 from lizrcl_flows.documents import Campaign, Candidate, Dataset, Generation, Label, Level, Structure, Trajectory
 from lizrcl_flows.errors import InputError
-from lizrcl_flows.flows.campaigns import find_campaign, run_initial, start_campaign
+from lizrcl_flows.flows.campaigns import find_campaign, new_campaign, run_campaign, run_initial, start_campaign
 from lizrcl_flows.science.interfaces.build import sides
 from lizrcl_flows.science.structures import load_structure
 
@@ -221,3 +221,33 @@ def test_the_starting_cell_of_an_ordered_phase_is_its_lowest_ewald_ordering(work
     cell = workplace.archive.get(Structure, workplace.archive.get(Campaign, campaign.id).phases["alpha"])
     assert cell.origin.parameters["ewald_rank"] == 0
     assert cell.n_atoms == load_structure("Li2ZrCl6_alpha_ordered").n_atoms == 27
+
+
+def test_a_campaign_begins_with_imported_labels(workplace, programs):
+    def lizrcl(*words):
+        done = subprocess.run([programs / "lizrcl", *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    archive = workplace.archive
+    first = workplace.campaign("first", production=[], max_generations=1)
+    run_initial(archive, first.id, workplace.job_store, workplace.directory / "jobs")
+    (training,) = archive.find(Dataset, {"split": "train"})
+    exported = lizrcl("dataset", "export", training.id, "-o", workplace.directory / "exported").split()[0]
+    other = workplace.campaign("other", level={"delay_s": 0.01}, production=[])
+    told = json.loads(lizrcl("dataset", "import", exported, "--json"))["datasets"][0]
+    assert told["level"]["id"] == training.level
+    initial = other.spec.initial.model_copy(update={"datasets": (told["dataset"],)})
+    with pytest.raises(InputError, match="is of another level of theory: its parameters is"):
+        new_campaign(archive, other.spec.model_copy(update={"name": "third", "initial": initial}))
+
+    initial = first.spec.initial.model_copy(update={"datasets": (told["dataset"],), "n_structures": 0})
+    spec = first.spec.model_copy(update={"name": "second", "initial": initial})
+    second = new_campaign(archive, spec)
+    ended = run_campaign(archive, second.id, workplace.job_store, workplace.directory / "jobs")
+    assert ended.state == "complete"
+    chain = list(archive.find(Dataset, {"campaign": "second", "split": "train"}, sort=[("generation", 1)]))
+    assert chain[0].parent == told["dataset"]
+    assert archive.count(Label, {"campaign": "second", "generation": 0}) == 0  # the hold-out is that of the first
+    assert set(archive.dataset_labels(training.id)) <= set(archive.dataset_labels(chain[0].id))
+    assert audit(archive).ok

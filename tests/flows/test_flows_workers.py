@@ -139,7 +139,7 @@ def test_where_no_label_came_the_data_set_waits_for_a_repaired_worker(bench, mon
     assert bench.workplace.rlaunch("singleshot").wait(60) == 0  # the level is told, the batch waits
     monkeypatch.setenv("PLAIN_VERSION", "2")
     bench.workplace.finish()
-    assert "code_version is '2' here, and '1' where the labels were submitted" in bench.why("label train")
+    assert "its code_version is '2', that of lev_" in bench.why("label train")
     assert "none of the 2 labels of generation 0 (train) came" in bench.why("extend data set")
     assert bench.labels() == []
     monkeypatch.setenv("PLAIN_VERSION", "1")
