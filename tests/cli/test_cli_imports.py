@@ -18,9 +18,11 @@ from ase.io import write
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.archive.audit import audit
 from lizrcl_flows.documents import Dataset, Label, Level, Structure
+from lizrcl_flows.engines.labelling import make_labeller
 from lizrcl_flows.flows.importing import read_all
 from lizrcl_flows.science.imports.reading import ReadOptions, find_sources
 from lizrcl_flows.settings import Settings
+from lizrcl_flows.systems import load_campaign
 
 pytestmark = pytest.mark.mongo
 
@@ -216,6 +218,24 @@ def test_labels_may_be_of_the_level_of_a_campaign(lizrcl, archive, configured, r
     row = imported(lizrcl, runs, "--level", level.id[:12])["datasets"][0]
     assert archive.get(Dataset, row["dataset"]).level == level.id
     assert archive.count(Level) == 1
+
+
+def test_the_level_may_be_named_by_the_campaign_file(lizrcl, archive, configured, runs, tmp_path) -> None:
+    """Nothing of the campaign is stored yet: its labels come first, the campaign begins with them."""
+    file = tmp_path / "mine.yaml"
+    labelling = "{version: '6.4', parameters: {potcar_spec: true}, potentials: {Li: Li, Zr: Zr, Cl: Cl, O: O}}"
+    file.write_text(f"name: mine\nsystem: zro2_li2zrcl6\nlabelling: {labelling}\n")
+    level = make_labeller(load_campaign(file).labelling).level()
+    incar = "\n".join(f"{tag} = {value}" for tag, value in level.parameters.items())
+    run_vasp(tmp_path / "own" / "0", crystal(0), incar)
+    row = imported(lizrcl, tmp_path / "own", "--level-of", file)["datasets"][0]
+    assert row["n_labels"] == 1
+    assert archive.get(Dataset, row["dataset"]).level == row["level"]["id"] == level.id
+    other = lizrcl("dataset", "import", runs, "--level-of", file)
+    assert "LASPH is false, but level" in other.err
+    both = lizrcl("dataset", "import", runs, "--level-of", file, "--level", level.id)
+    assert both.code == 2
+    assert "--level and --level-of both say the level of theory" in both.err
 
 
 def test_a_data_set_is_extended(lizrcl, archive, configured, runs) -> None:
