@@ -1,7 +1,7 @@
 """What the system costs a label: FireWorks, archive and files, measured with a labeller that does nothing.
 
-Run as ``python benchmarks/orchestration.py [N ...]``. A server of its own is started in a temporary folder; N labels are
-submitted and run by a real ``rlaunch rapidfire``, in batches of one (as far as a workflow allows) and of ten. The
+Run as ``python benchmarks/orchestration.py [N ...]``. A server of its own is started in a temporary folder; N labels
+are submitted and run by a real ``rlaunch rapidfire``, in batches of one (as far as a workflow allows) and of ten. The
 reference is FireWorks itself: jobs that return at once, in the same run on the same server.
 """
 
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -50,6 +51,9 @@ class NothingLabeller(Engine):
     def level(self) -> Level:
         """Return a level of no theory."""
         return Level(engine="ase", code=self.name, code_version="1")
+
+    def require(self, elements: Iterable[str]) -> None:
+        """Label whatever there is."""
 
     def label(self, structure: Structure, directory: Path, seconds: float | None = None) -> LabelResult:  # noqa: ARG002
         """Return zeros, through the file on disk as every engine does."""

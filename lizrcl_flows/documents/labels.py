@@ -38,7 +38,7 @@ class Level(Document):
         "parameters",
     )
 
-    engine: str = Field(description="labelling engine: ase, vasp or cp2k")
+    engine: str = Field(description="labelling engine: ase, vasp or cp2k; import for labels from elsewhere")
     code: str = Field(description="program or ASE calculator (module:Class)")
     code_version: str
     functional: str | None = None

@@ -72,13 +72,14 @@ class InitialMaker(Maker):
         )
 
     def check(self, elements: Iterable[str]) -> None:
-        """See that the foundation model is there and knows the elements, before anything is submitted.
+        """See that labels and the foundation model cover the elements, before anything is submitted.
 
         Raises
         ------
         InputError
-            If its package or its file is missing on this machine, or it lacks an element.
+            If a package or a model file is missing on this machine, or an element is not covered.
         """
+        self.labeller.require(elements)
         for engine in (self.relaxer, self.sampler):
             if engine is not None:
                 engine.require(elements)

@@ -42,6 +42,9 @@ class PlainLabeller(Engine):
             code_version=os.environ.get("PLAIN_VERSION", "1"),
         )
 
+    def require(self, elements):
+        """Label whatever there is."""
+
     def label(self, structure, directory, seconds=None):
         if structure.id == self.refused:
             raise EngineError("the program is not on this worker")

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from ase.data import chemical_symbols
 
 from lizrcl_flows.documents import Level
 from lizrcl_flows.documents.spec import LevelSpec
@@ -45,6 +46,9 @@ class LabellerContract:
         assert level.code
         assert level.code_version
         assert level.id == engine.level().id
+
+    def test_it_says_which_elements_it_covers(self, engine, structure):
+        engine.require(sorted({chemical_symbols[number] for number in structure.numbers}))
 
     def test_accepted_label_is_complete(self, result, structure):
         assert result.accepted

@@ -655,3 +655,10 @@ def test_cores_are_counted_as_either_vasp_prints_them(tmp_path):
     assert cores_in(tmp_path) == 24
     outcar.write_text(" running    8 mpi-ranks, with    3 threads/rank, on    1 nodes\n")
     assert cores_in(tmp_path) == 24
+
+
+def test_every_element_of_a_campaign_needs_a_potcar():
+    engine = VaspLabeller(potentials={"Li": "Li_sv", "Cl": "Cl"}, potcar_spec=True)
+    engine.require(["Li", "Cl"])
+    with pytest.raises(InputError, match=r"labelling.potentials: vasp is told no potential of Zr, only of Li, Cl"):
+        engine.require(["Li", "Zr", "Cl"])

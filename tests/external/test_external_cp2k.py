@@ -116,9 +116,10 @@ def test_odd_electrons_are_computed_with_spins(tmp_path):
 
     atoms = atoms_from_structure(lithium_chloride())
     odd = structure_from_atoms(atoms[1:], origin=Origin(kind="import", source="test"))
-    engine = Cp2kLabeller(parameters={"basis": "SZV-MOLOPT-SR-GTH", "cutoff_ry": 200, "finer_xc_grid": False})
-    result = engine.label(odd, tmp_path)
-    assert result.accepted or "did not converge" in result.reason
+    coarse = {"basis": "SZV-MOLOPT-SR-GTH", "cutoff_ry": 200, "finer_xc_grid": False}
+    result = Cp2kLabeller(parameters=coarse, max_attempts=1).label(odd, tmp_path)
+    # a hole in a crystal of 7 atoms may not converge in 60 steps; CP2K has to have begun
+    assert result.accepted or result.reason == "CP2K's self-consistent field did not converge"
     assert "UKS True" in (tmp_path / "start-1" / "cp2k.inp").read_text()
 
 

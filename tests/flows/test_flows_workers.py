@@ -1,22 +1,27 @@
 """Workers that race, freeze, lose their database, run out of time or are of another version: labels stay whole."""
 
+import gzip
 import os
 import signal
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from jobflow import Flow
 
 from lizrcl_flows.archive.server import start, stop
-from lizrcl_flows.documents import Dataset, Label, Structure
+from lizrcl_flows.documents import Dataset, Label, Level, Structure
 from lizrcl_flows.flows.campaigns import find_campaign
 from lizrcl_flows.flows.labelling import label_and_collect
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.science.perturbation import perturb
 
 pytestmark = pytest.mark.mongo
+
+STAND_IN_VASP = Path(__file__).parents[1] / "programs" / "stand_in_vasp.py"
 
 
 class Bench:
@@ -26,7 +31,7 @@ class Bench:
         self.workplace, self.launchpad, self.archive = workplace, launchpad, workplace.archive
         self.tally, self.go = tmp_path / "tally", tmp_path / "go"
 
-    def submit(self, count, batch=1, **options):
+    def submit(self, count, batch=1, labeller=None, **options):
         from plain_labeller import PlainLabeller
 
         level = {"batch_size": batch}
@@ -41,7 +46,7 @@ class Bench:
         ]
         self.structures = self.archive.put_many([one.revised(campaign="labels", generation=0) for one in made])
         options = {name: self.structures[value] if name == "refused" else value for name, value in options.items()}
-        labeller = PlainLabeller(str(self.tally), **options)
+        labeller = labeller or PlainLabeller(str(self.tally), **options)
         jobs, _ = label_and_collect((campaign.id, 0), self.structures, "train", labeller)
         with FireWorksSubmitter(self.archive.uri, self.archive.database_name) as submitter:
             submitter.submit(Flow(jobs), "turn", "labels")
@@ -107,6 +112,37 @@ def test_a_frozen_worker_that_wakes_after_its_job_was_rerun_changes_nothing(benc
     assert find_campaign(bench.archive, "labels").labels_spent == 1
     assert bench.archive.count(Dataset, {}) == 1
     assert set(bench.state("")) == {"COMPLETED"}
+
+
+def test_vasp_labels_through_fireworks_and_a_killed_worker(bench, monkeypatch, tmp_path):
+    from lizrcl_flows.engines.labelling.vasp import VaspLabeller
+
+    log, command = tmp_path / "vasp.log", f"{sys.executable} {STAND_IN_VASP}"
+    for variable in ("ATOMATE2_VASP_CMD", "ATOMATE2_VASP_GAMMA_CMD"):
+        monkeypatch.setenv(variable, command)
+    monkeypatch.setenv("STAND_IN_VASP_LOG", str(log))
+    monkeypatch.setenv("STAND_IN_VASP_DELAY_S", "120")
+    bench.submit(2, batch=2, labeller=VaspLabeller(dispersion="D3-BJ", potcar_spec=True))
+    worker = bench.workplace.rlaunch()
+    bench.wait(log.exists)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    monkeypatch.setenv("STAND_IN_VASP_DELAY_S", "0")
+    time.sleep(1.1)
+    bench.workplace.lpad("detect_lostruns", "--time", "1", "--rerun")
+    bench.workplace.finish()
+    labels = bench.labels(status="accepted")
+    assert len(labels) == 2
+    for label in labels:
+        assert {"label.json", "vasprun.xml.gz"} <= {ref.name for ref in label.raw}
+        assert label.provenance.executable.startswith("vasp 6")
+        assert label.n_scf > 1
+        assert label.core_hours > 0
+        with gzip.open(bench.archive.fetch_file(label.raw[1], tmp_path / label.id)) as handle:
+            assert b"e_fr_energy" in handle.read()
+    level = bench.archive.get(Level, labels[0].level)
+    assert (level.engine, level.functional, level.dispersion, level.cutoff_ev) == ("vasp", "PBE", "D3-BJ", 550.0)
+    assert len(log.read_text().splitlines()) == 3  # two labels, and the start that was killed
 
 
 def test_a_batch_that_fizzles_costs_its_labels_only_and_they_come_late(bench):

@@ -1,5 +1,6 @@
 """Labels from any ASE calculator."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,16 @@ class AseLabeller(Engine):
             If the calculator's module is not installed here, or its model file is missing.
         """
         return self._choice().level(self.note)
+
+    def require(self, elements: Iterable[str]) -> None:
+        """See that the calculator is installed, and knows the elements where it says so.
+
+        Raises
+        ------
+        InputError
+            If it is not, or does not.
+        """
+        self._choice().require(elements)
 
     def label(self, structure: Structure, directory: Path, seconds: float | None = None) -> LabelResult:
         """Compute one label, or find it finished in the directory.

@@ -1,5 +1,6 @@
 """What every labelling engine offers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +52,16 @@ class LabelEngine(Protocol):
 
     def level(self) -> Level:
         """Return the level of theory as a document; equal settings give the equal id."""
+        ...
+
+    def require(self, elements: Iterable[str]) -> None:
+        """See that the level covers these elements, before anything is submitted.
+
+        Raises
+        ------
+        InputError
+            If it does not, or a package that computes labels is missing.
+        """
         ...
 
     def label(self, structure: Structure, directory: Path, seconds: float | None = None) -> LabelResult:

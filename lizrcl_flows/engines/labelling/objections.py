@@ -1,10 +1,13 @@
 """What every engine checks before and after a calculation: atoms that overlap, numbers that cannot be a label."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from lizrcl_flows.documents import Structure
 from lizrcl_flows.engines.labelling.base import LabelResult
+from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.geometry import describe_contact, shortest_contact
 
 NET_FORCE_TOLERANCE = 0.1
@@ -12,6 +15,22 @@ NET_FORCE_TOLERANCE = 0.1
 
 OVERLAP_FACTOR = 0.5
 """Atoms closer than this share of the sum of their covalent radii are not computed."""
+
+
+def require_potentials(title: str, potentials: Mapping[str, str], elements: Iterable[str]) -> None:
+    """See that a level names a potential for each element.
+
+    Raises
+    ------
+    InputError
+        If one is missing.
+    """
+    missing = [element for element in elements if element not in potentials]
+    if missing:
+        raise InputError(
+            f"labelling.potentials: {title} is told no potential of {', '.join(missing)}, only of "
+            f"{', '.join(potentials)}; every element of the campaign needs one"
+        )
 
 
 def objection(

@@ -1,6 +1,6 @@
 """Labels from CP2K: the engine that a campaign file names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from lizrcl_flows.engines.labelling.cp2k.data import (
 from lizrcl_flows.engines.labelling.cp2k.deck import DISPERSIONS, Deck
 from lizrcl_flows.engines.labelling.cp2k.output import RYDBERG_EV
 from lizrcl_flows.engines.labelling.cp2k.work import SETTING, Work, fits_version
-from lizrcl_flows.engines.labelling.objections import NET_FORCE_TOLERANCE, OVERLAP_FACTOR, refusal
+from lizrcl_flows.engines.labelling.objections import NET_FORCE_TOLERANCE, OVERLAP_FACTOR, refusal, require_potentials
 from lizrcl_flows.engines.labelling.record import read_label, write_label
 from lizrcl_flows.engines.processes import find_program, sole_use
 from lizrcl_flows.engines.serial import Engine
@@ -153,6 +153,16 @@ class Cp2kLabeller(Engine):
             parameters={**settings, "k_points": "Gamma"},
             note=self.note,
         )
+
+    def require(self, elements: Iterable[str]) -> None:
+        """See that a pseudopotential is named for each of these elements.
+
+        Raises
+        ------
+        InputError
+            If there is none for one of them.
+        """
+        require_potentials("cp2k", self.potentials or DEFAULT_POTENTIALS, elements)
 
     def label(self, structure: Structure, directory: Path, seconds: float | None = None) -> LabelResult:
         """Compute one label, or find it finished in the directory.

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,13 @@ from typing import Any
 from lizrcl_flows.documents import Level, Structure
 from lizrcl_flows.documents.spec import LevelSpec
 from lizrcl_flows.engines.labelling.base import LabelResult
-from lizrcl_flows.engines.labelling.objections import NET_FORCE_TOLERANCE, OVERLAP_FACTOR, objection, refusal
+from lizrcl_flows.engines.labelling.objections import (
+    NET_FORCE_TOLERANCE,
+    OVERLAP_FACTOR,
+    objection,
+    refusal,
+    require_potentials,
+)
 from lizrcl_flows.engines.labelling.record import read_label, write_label
 from lizrcl_flows.engines.labelling.vasp.inputs import Sent, prepare, write_inputs
 from lizrcl_flows.engines.labelling.vasp.potentials import (
@@ -139,6 +145,16 @@ class VaspLabeller(Engine):
             If a POTCAR is not found on this machine.
         """
         return self._level(self._potcars())
+
+    def require(self, elements: Iterable[str]) -> None:
+        """See that a POTCAR is named for each of these elements.
+
+        Raises
+        ------
+        InputError
+            If there is none for one of them.
+        """
+        require_potentials("vasp", self._potentials(), elements)
 
     def label(self, structure: Structure, directory: Path, seconds: float | None = None) -> LabelResult:
         """Compute one label, or find it finished in the directory.
