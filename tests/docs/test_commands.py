@@ -27,6 +27,7 @@ PREFIXES = ("nohup", "srun", "time", "exec", "eval")
 
 OTHERS = {
     *(
+        "apt",
         "apt-get",
         "cd",
         "chmod",
@@ -40,6 +41,7 @@ OTHERS = {
         "hash",
         "icet",
         "kill",
+        "printf",
         "lizrcl-gpumd",
     ),
     *("lizrcl-nep", "make", "mkdir", "module", "mongosh", "mv", "pip", "pmg", "python", "read", "scancel", "source"),
@@ -125,6 +127,10 @@ def without_prefix(words: list[str]) -> list[str]:
     return words
 
 
+def _is_given(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, tuple) and all(isinstance(word, str) for word in value))
+
+
 def refused_by_lizrcl(words: list[str]) -> str:
     """Why our own command line would not take a command; nothing where it would."""
     command: click.Command = cli
@@ -148,7 +154,7 @@ def refused_by_lizrcl(words: list[str]) -> str:
         for parameter in command.params
         if isinstance(parameter, click.Argument)
         and parameter.required
-        and not isinstance(options.get(parameter.name), str)
+        and not _is_given(options.get(parameter.name))
     ]
     if "help" in options:
         return ""
