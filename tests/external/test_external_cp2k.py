@@ -1,7 +1,7 @@
 """CP2K itself, as Debian has it (2023.1): lithium chloride of 8 atoms and an oxide, PBE-D3(BJ).
 
-Run with ``pytest -m external tests/external/test_external_cp2k.py`` where cp2k.psmp is on the PATH. A label takes about
-25 s on a core that has nothing else to do, the oxide some 2 min.
+Run with ``pytest -m external tests/external/test_external_cp2k.py`` where cp2k.psmp is on the PATH. A label takes
+a minute on a busy core, the oxide two or three.
 """
 
 import gzip
