@@ -5,7 +5,17 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from lizrcl_flows.documents.base import Document, Record
-from lizrcl_flows.documents.quantities import CoreHours, Count, Force, Fraction, Index, Number, Seconds
+from lizrcl_flows.documents.quantities import (
+    CoreHours,
+    Count,
+    Force,
+    Fraction,
+    Index,
+    Number,
+    Pressure,
+    Seconds,
+    Temperature,
+)
 from lizrcl_flows.documents.spec import CampaignSpec
 from lizrcl_flows.errors import NotFoundError
 
@@ -84,8 +94,38 @@ class ConvergenceEvidence(Record):
 
     n_frames_in_target: Count = Field(description="explored frames within the target temperatures and pressures")
     fraction_above_eps_lo: Fraction | None = Field(description="of those; none where no frame was in the target")
+    fresh_rmse_force: Force | None = Field(default=None, description="of the fresh labels under the old committee")
+    fresh_rmse_force_before: Force | None = Field(default=None, description="the same, a generation earlier")
+    gates_passed: bool | None = None
     met: bool
     missing: str = Field(default="", description="what is missing, in words")
+
+
+class LedgerEntry(Record):
+    """What one generation did in one cell of the grid: a phase under a condition."""
+
+    phase: str
+    ensemble: Literal["nvt", "npt"]
+    temperature_k: Temperature
+    pressure_gpa: Pressure | None = None
+    n_runs: Count = 0
+    n_blown_up: Count = Field(default=0, description="runs that ended before their last step")
+    n_explored: Count = 0
+    n_flagged: Count = Field(default=0, description="frames with eps >= eps_lo")
+    n_selected: Count = 0
+    eps_max: Force | None = Field(default=None, description="largest finite eps")
+
+
+class GateResult(Record):
+    """One regression gate: a quantity of the new committee against that of the one before."""
+
+    name: str = Field(description="holdout rmse_force, energy_volume <phase>, barrier <phase> <number>, ...")
+    unit: str
+    before: Number | None = None
+    after: Number | None = None
+    limit: Number | None = Field(default=None, description="what `after` may be at most")
+    passed: bool
+    why: str = ""
 
 
 class PhaseTiming(Record):
@@ -128,6 +168,13 @@ class Generation(Document):
     committee_after: str | None = None
     evaluation_before: str | None = None
     evaluation_after: str | None = None
+    evaluation_fresh: str | None = Field(default=None, description="fresh labels under the committee that chose them")
+    evaluation_train: str | None = None
+    evaluation_curves: str | None = Field(default=None, description="energy-volume curves and barriers")
+    ledger: tuple[LedgerEntry, ...] = ()
+    gates: tuple[GateResult, ...] = ()
+    eps_lo_used: Force | None = Field(default=None, description="lower threshold; in mode adaptive it moves")
+    n_control: Count = Field(default=0, description="labels drawn at random, an unbiased control")
     convergence: ConvergenceEvidence | None = None
     stalled_reason: str = ""
     timings: tuple[PhaseTiming, ...] = ()

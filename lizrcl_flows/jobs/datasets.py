@@ -64,6 +64,8 @@ def _extend(archive: Archive, campaign: Campaign, index: int, split: str, asked:
     imported = imported_datasets(archive, campaign, level) if split == "train" and index == 0 else []
     if imported:
         parent = imported[0]
+    if parent is not None:
+        _require_level(archive, parent, level)
     before = archive.dataset_labels(parent) if parent else []
     older = [name for dataset in imported[1:] for name in archive.dataset_labels(dataset)]
     older += _late(archive, campaign, index, split, level) if index else []
@@ -93,6 +95,13 @@ def _extend(archive: Archive, campaign: Campaign, index: int, split: str, asked:
         "n_failed": len(failed) + len(lost),
         "reasons": sorted(set(failed)) + ([f"{len(lost)} labels were lost with their job"] if lost else []),
     }
+
+
+def _require_level(archive: Archive, dataset: str, level: str) -> None:
+    there = archive.get(Dataset, dataset).level
+    if there != level:
+        told = difference(archive.get(Level, there), archive.get(Level, level))
+        raise LizrclError(f"data set {dataset} is of another level of theory than the new labels: {told}")
 
 
 def imported_datasets(archive: Archive, campaign: Campaign, level: str) -> list[str]:
