@@ -82,7 +82,7 @@ def campaign_progress(archive: "Archive", campaign: "Campaign") -> Progress:
 
 
 def _initial_stages(archive: "Archive", campaign: "Campaign") -> tuple[Stage, ...]:
-    initial = campaign.spec.initial
+    initial = campaign.current.initial
     wanted = initial.n_structures + initial.n_holdout
     perturbed = (initial.n_perturbed or initial.n_structures) + initial.n_holdout
     place = {"campaign": campaign.name, "generation": 0}
@@ -95,7 +95,7 @@ def _preparing_stages(archive: "Archive", campaign: "Campaign", place: dict[str,
     """Return what comes before the first structures are perturbed, as far as the campaign file asks for it."""
     from lizrcl_flows.documents.campaigns import PREPARED
 
-    spec, stages = campaign.spec, []
+    spec, stages = campaign.current, []
     wanted = sum(phase.relaxed or phase.ordering is not None for phase in spec.phases) + len(spec.interfaces)
     if wanted:
         done = sum(event.kind == PREPARED and event.field is None for event in archive.events(campaign.id))
@@ -111,7 +111,7 @@ def _preparing_stages(archive: "Archive", campaign: "Campaign", place: dict[str,
 
 
 def _exploration_stages(archive: "Archive", campaign: "Campaign", index: int) -> tuple[Stage, ...]:
-    spec = campaign.spec
+    spec = campaign.current
     place = {"campaign": campaign.name, "generation": index}
     runs = {**place, "purpose": "exploration"}
     blown = _count(archive, "Trajectory", {**runs, "health.status": {"$ne": "ok"}})
@@ -137,7 +137,7 @@ def _labels(archive: "Archive", place: dict[str, Any], wanted: int | None) -> St
 def _learning_stages(archive: "Archive", campaign: "Campaign", index: int) -> tuple[Stage, ...]:
     place = {"campaign": campaign.name, "generation": index}
     return (
-        Stage("train committee", _count(archive, "Model", place), campaign.spec.training.committee_size),
+        Stage("train committee", _count(archive, "Model", place), campaign.current.training.committee_size),
         Stage("evaluate on hold-out", _count(archive, "Evaluation", {**place, "kind": "holdout"}), 1),
     )
 
@@ -145,7 +145,7 @@ def _learning_stages(archive: "Archive", campaign: "Campaign", index: int) -> tu
 def _production_stages(archive: "Archive", campaign: "Campaign") -> tuple[Stage, ...]:
     from lizrcl_flows.documents import Trajectory
 
-    wanted = len(campaign.spec.production)
+    wanted = len(campaign.current.production)
     runs = archive.find_records(Trajectory, {"campaign": campaign.name, "purpose": "production"}, fields=["_id"])
     names = [record["_id"] for record in runs]
     measured = _count(archive, "Transport", {"trajectories": {"$in": names}})

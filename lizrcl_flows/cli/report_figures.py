@@ -28,7 +28,7 @@ def campaign_figures(archive: "Archive", campaign: "Campaign") -> Iterator[tuple
         yield "parity.png", "First and last committee against the labels of the fixed hold-out", drawn
     eps = _eps(archive, campaign)
     if eps:
-        screening = campaign.spec.screening
+        screening = campaign.current.screening
         explored = ", ".join(f"{turn.n_explored} in generation {turn.index}" for turn in turns if turn.n_explored)
         caption = f"Frames that the committee doubts (eps of eps_lo or more); explored were {explored or 'none'}"
         yield "eps.png", caption, eps_figure(eps, screening.eps_lo, screening.eps_hi, DOUBTFUL)
@@ -66,7 +66,7 @@ def _map(archive: "Archive", campaign: "Campaign") -> Iterator[tuple[str, str, A
         np.zeros((0, 2)),
         choice["map_explained"],
     )
-    wish = campaign.spec.initial.selection
+    wish = campaign.current.initial.selection
     yield "map.png", f"Pool of generation 0 (SOAP {wish.soap}) with what `{wish.engine}` chose, in order", drawn
 
 

@@ -64,7 +64,7 @@ def write_report(archive: "Archive", campaign: "Campaign", directory: Path) -> l
         "campaign": campaign.name,
         "id": campaign.id,
         "state": campaign.state,
-        "labelling": campaign.spec.labelling.model_dump(mode="json"),
+        "labelling": campaign.current.labelling.model_dump(mode="json"),
         "generations": rows,
         "transports": [_transport_row(transport) for transport in transports],
     }
@@ -76,7 +76,7 @@ def write_report(archive: "Archive", campaign: "Campaign", directory: Path) -> l
 def _markdown(
     campaign: "Campaign", rows: Sequence[dict[str, Any]], transports: "Sequence[Transport]", figures: Figures
 ) -> Iterator[str]:
-    spec = campaign.spec
+    spec = campaign.current
     yield f"# Campaign {campaign.name}\n"
     if spec.description:
         yield f"{spec.description}\n"

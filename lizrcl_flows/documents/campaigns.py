@@ -1,8 +1,10 @@
 """Campaigns and their generations: what was asked for, and what one turn of the loop did."""
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from lizrcl_flows.documents.base import Document, Record
 from lizrcl_flows.documents.quantities import (
@@ -31,8 +33,36 @@ INITIAL_SELECTION = "initial_selection"
 EXTENSION = "extension"
 """Kind of the events of a campaign that say which labels joined a data set, once for each generation and split."""
 
+EXTENDED = "extended"
+"""Kind of the events of a campaign that change what its file says, as far as that may change."""
+
 CampaignState = Literal["new", "running", "paused", "converged", "out_of_budget", "at_limit", "stalled", "complete"]
 GenerationState = Literal["running", "closed", "converged", "stalled", "promoted", "rolled_back"]
+
+
+def changed(spec: CampaignSpec, changes: Mapping[str, JsonValue]) -> CampaignSpec:
+    """Return a campaign file with some of its keys changed.
+
+    Parameters
+    ----------
+    changes
+        Values as in a campaign file, by dotted key: ``{"budget.labels": 500}``.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If there is no such key, or a value is not accepted.
+    """
+    if not changes:
+        return spec
+    content = spec.model_dump(mode="json")
+    for key, value in changes.items():
+        *above, last = key.split(".")
+        place = content
+        for part in above:
+            place = place[part]
+        place[last] = value
+    return CampaignSpec.model_validate(content)
 
 
 class Campaign(Document):
@@ -41,7 +71,7 @@ class Campaign(Document):
     prefix: ClassVar[str] = "cam"
     collection: ClassVar[str] = "campaigns"
     identity: ClassVar[tuple[str, ...]] = ("spec", "phases")
-    projections: ClassVar[tuple[str, ...]] = ("state", "labels_spent", "core_hours_spent", "prepared")
+    projections: ClassVar[tuple[str, ...]] = ("state", "labels_spent", "core_hours_spent", "prepared", "changes")
 
     name: str
     spec: CampaignSpec
@@ -50,9 +80,17 @@ class Campaign(Document):
         default_factory=dict,
         description="structure id of each phase that was relaxed and each interface that was built, by its name",
     )
+    changes: dict[str, JsonValue] = Field(
+        default_factory=dict, description="what was changed since, by the key of the campaign file: budget.labels, ..."
+    )
     state: CampaignState = "new"
     labels_spent: Count = Field(default=0, description="labels asked for so far, failed ones included")
     core_hours_spent: CoreHours = 0.0
+
+    @cached_property
+    def current(self) -> CampaignSpec:
+        """The campaign file with the changes that were made since: what every job goes by."""
+        return changed(self.spec, self.changes)
 
     def cell(self, phase: str) -> str:
         """Return the structure id of a phase or interface: as prepared where it was, else as it starts.

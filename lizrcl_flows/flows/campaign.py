@@ -39,6 +39,10 @@ class CampaignMaker(Maker):
             manager=manager,
         )
 
+    def revised(self, spec: CampaignSpec) -> "CampaignMaker":
+        """Return the maker that a changed campaign file asks for."""
+        return type(self).from_spec(spec, self.manager)
+
     def make(self, campaign: Campaign) -> Flow:
         """Return the first turn: generation 0."""
         return self.make_turn(campaign, 0)

@@ -37,8 +37,8 @@ def start_campaign(archive: Archive, campaign_id: str) -> AdvanceReport:
         If the campaign names an engine, or a model file, that is not there.
     """
     campaign = archive.get(Campaign, campaign_id)
-    maker = CampaignMaker.from_spec(campaign.spec)
-    maker.generation.initial.check(campaign.spec.elements)
+    maker = CampaignMaker.from_spec(campaign.current)
+    maker.generation.initial.check(campaign.current.elements)
     with FireWorksSubmitter(archive.uri, archive.database_name) as submitter:
         submitter.prepare()
         return advance(archive, campaign_id, maker, submitter)
@@ -63,8 +63,8 @@ def run_campaign(
     from jobflow import run_locally
 
     campaign = archive.get(Campaign, campaign_id)
-    maker = CampaignMaker.from_spec(campaign.spec, manager="local")
-    maker.generation.initial.check(campaign.spec.elements)
+    maker = CampaignMaker.from_spec(campaign.current, manager="local")
+    maker.generation.initial.check(campaign.current.elements)
     while True:
         report = advance(archive, campaign_id, maker, None)
         if on_turn is not None:
@@ -100,8 +100,8 @@ def run_initial(archive: Archive, campaign_id: str, job_store: Any, directory: P
     from jobflow import run_locally
 
     campaign = archive.get(Campaign, campaign_id)
-    maker = InitialMaker.from_spec(campaign.spec)
-    maker.check(campaign.spec.elements)
+    maker = InitialMaker.from_spec(campaign.current)
+    maker.check(campaign.current.elements)
     _require_not_queued(archive, turn_id(campaign_id, 0))
     run_locally(
         maker.make(campaign),

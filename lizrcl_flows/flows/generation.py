@@ -87,5 +87,5 @@ class GenerationMaker(Maker):
         return [
             in_category(explore(campaign.id, index, phase, run, self.dynamics), "gpu", f"explore {phase} {run}")
             for phase in campaign.explored_phases()
-            for run in range(campaign.spec.exploration.runs_per_phase)
+            for run in range(campaign.current.exploration.runs_per_phase)
         ]

@@ -97,7 +97,7 @@ class InitialMaker(Maker):
         """Return the jobs before the labels, and the output with the structure ids `train` and `holdout`."""
         steps: list[Any] = []
         ready: Any = campaign.id
-        if needs_preparation(campaign.spec):
+        if needs_preparation(campaign.current):
             phases = in_category(prepare_phases(ready, self.relaxer), "cpu", "prepare phases")
             interfaces = in_category(
                 prepare_interfaces(phases.output, self.interface_relaxer), "cpu", "prepare interfaces"

@@ -36,7 +36,7 @@ class ProductionMaker(Maker):
     def make(self, campaign: Campaign, closing_maker: Any) -> Flow:
         """Return the flow of all production runs of a campaign."""
         jobs, measured = [], []
-        for number, run in enumerate(campaign.spec.production):
+        for number, run in enumerate(campaign.current.production):
             place = f"{run.phase} {run.temperature_k:g} K"
             md = in_category(produce(campaign.id, number, self.dynamics), "gpu", f"produce {place}")
             diffusion = in_category(

@@ -74,10 +74,10 @@ def new_campaign(archive: Archive, spec: CampaignSpec, *, dry_run: bool = False)
 
 def _check_imported(archive: Archive, campaign: Campaign) -> None:
     """See that the data sets that the training set begins with are there, for training, and of the campaign's level."""
-    if not campaign.spec.initial.datasets:
+    if not campaign.current.initial.datasets:
         return
-    level = make_labeller(campaign.spec.labelling).level()
-    for name in campaign.spec.initial.datasets:
+    level = make_labeller(campaign.current.labelling).level()
+    for name in campaign.current.initial.datasets:
         dataset = archive.get(Dataset, archive.resolve(Dataset, name))
         if dataset.split != "train":
             raise InputError(f"initial.datasets: {dataset.id} is a hold-out set; accepted are sets for training")
@@ -91,7 +91,7 @@ def _check_imported(archive: Archive, campaign: Campaign) -> None:
 
 def _keep_crystals(archive: Archive, campaign: Campaign, crystals: Mapping[str, Sequence[Structure]]) -> None:
     """Store the crystals that jobs order, relax or build interfaces of: workers need not have the user's files."""
-    spec = campaign.spec
+    spec = campaign.current
     wanted = {side for pair in spec.interfaces for side in (pair.film, pair.substrate)}
     wanted |= {phase.name for phase in spec.phases if phase.ordering or phase.relaxed}
     for name in sorted(wanted):

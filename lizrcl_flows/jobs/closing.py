@@ -68,6 +68,9 @@ def close_initial(campaign_id: str, extended: list[dict[str, Any]]) -> dict[str,
 
 def _go_on(archive: Archive, campaign_id: str, maker: TurnMaker) -> dict[str, Any]:
     """Submit what comes next where FireWorks runs us; on one machine the loop outside does it."""
+    campaign = archive.get(Campaign, campaign_id)
+    if campaign.changes and hasattr(maker, "revised"):
+        maker = maker.revised(campaign.current)
     by_fireworks = getattr(maker, "manager", "fireworks") == "fireworks"
     opened = FireWorksSubmitter(archive.uri, archive.database_name) if by_fireworks else nullcontext()
     with opened as submitter:

@@ -113,7 +113,7 @@ def imported_datasets(archive: Archive, campaign: Campaign, level: str) -> list[
         If one is of another level of theory, or not in the archive.
     """
     found = []
-    for name in campaign.spec.initial.datasets:
+    for name in campaign.current.initial.datasets:
         dataset = archive.get(Dataset, archive.resolve(Dataset, name))
         if dataset.level != level:
             theirs, ours = archive.get(Level, dataset.level), archive.get(Level, level)

@@ -17,7 +17,7 @@ def explore(campaign_id: str, index: int, phase: str, run: int, dynamics: Dynami
     """Run one piece of exploration with the committee of the generation before; return the trajectory's id."""
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
-        exploration = campaign.spec.exploration
+        exploration = campaign.current.exploration
         plan = RunPlan(
             purpose="exploration",
             index=index,
@@ -26,7 +26,7 @@ def explore(campaign_id: str, index: int, phase: str, run: int, dynamics: Dynami
             steps=exploration.steps,
             time_step_fs=exploration.time_step_fs,
             sample_every=exploration.sample_every,
-            seed=derived_seed(campaign.spec.seed, "explore", index, phase, run),
+            seed=derived_seed(campaign.current.seed, "explore", index, phase, run),
         )
         driver = Driver(exploration.engine, _committee(archive, campaign, index - 1))
         return run_once(archive, campaign, plan, driver, dynamics)
@@ -37,7 +37,7 @@ def produce(campaign_id: str, number: int, dynamics: Dynamics) -> str:
     """Run one production trajectory of the campaign with its newest committee; return the trajectory's id."""
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
-        production: ProductionSpec = campaign.spec.production[number]
+        production: ProductionSpec = campaign.current.production[number]
         committee = _committee(archive, campaign, None)
         plan = RunPlan(
             purpose="production",
@@ -51,16 +51,16 @@ def produce(campaign_id: str, number: int, dynamics: Dynamics) -> str:
             steps=production.steps,
             time_step_fs=production.time_step_fs,
             sample_every=production.sample_every,
-            seed=derived_seed(campaign.spec.seed, "produce", number, committee.id),
+            seed=derived_seed(campaign.current.seed, "produce", number, committee.id),
             equilibration_steps=production.equilibration_steps,
             supercell=production.supercell,
         )
-        return run_once(archive, campaign, plan, Driver(campaign.spec.exploration.engine, committee), dynamics)
+        return run_once(archive, campaign, plan, Driver(campaign.current.exploration.engine, committee), dynamics)
 
 
 def condition_of(campaign: Campaign, index: int, phase: str, run: int) -> ConditionSpec:
     """Return the condition of a run: phases and generations walk through the list so that it is covered evenly."""
-    exploration = campaign.spec.exploration
+    exploration = campaign.current.exploration
     place = campaign.explored_phases().index(phase)
     turn = (index - 1) * exploration.runs_per_phase + run + place
     return exploration.conditions[turn % len(exploration.conditions)]

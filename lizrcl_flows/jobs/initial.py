@@ -60,7 +60,7 @@ def choose_initial(campaign_id: str, selector: Selector) -> dict[str, Any]:
         known = _chosen_before(archive, campaign_id)
         if known is not None:
             return known
-        initial = campaign.spec.initial
+        initial = campaign.current.initial
         holdout = list(_perturbed(archive, campaign, "holdout", initial.n_holdout))
         n_made = (initial.n_perturbed or initial.n_structures) if initial.n_structures else 0
         made = list(_perturbed(archive, campaign, "train", n_made))
@@ -87,16 +87,16 @@ def _chosen_before(archive: Archive, campaign_id: str) -> dict[str, Any] | None:
 
 def _perturbed(archive: Archive, campaign: Campaign, split: str, count: int) -> Iterator[_Member]:
     """Yield strained and rattled copies, cell after cell in turn."""
-    initial = campaign.spec.initial
+    initial = campaign.current.initial
     cells = {name: archive.get(Structure, cell) for name, cell in campaign.pool_cells().items()}
     names = list(cells)
     for number in range(count):
         child = perturb(
             cells[names[number % len(names)]],
-            np.random.default_rng(derived_seed(campaign.spec.seed, split, number)),
+            np.random.default_rng(derived_seed(campaign.current.seed, split, number)),
             strain=(initial.strain_min, initial.strain_max),
             rattle_a=initial.rattle_a,
-            geometry_factor=campaign.spec.screening.geometry_factor,
+            geometry_factor=campaign.current.screening.geometry_factor,
         )
         yield _Member(child.revised(campaign=campaign.name, generation=0, provenance=provenance()), number)
 
@@ -122,7 +122,7 @@ def _judged(campaign: Campaign, pool: Sequence[_Member], seen: set[str]) -> list
     """Mark what cannot be chosen: atoms that are too close, structures that the pool or the hold-out has already."""
     judged = []
     for member in pool:
-        offence = shortest_contact(member.structure, campaign.spec.screening.geometry_factor)
+        offence = shortest_contact(member.structure, campaign.current.screening.geometry_factor)
         if offence is not None:
             judged.append(replace(member, reason="atoms too close", offence=offence))
         elif member.structure.id in seen:
@@ -167,7 +167,7 @@ def _select(
     archive: Archive, campaign: Campaign, usable: Sequence[_Member], rows: Array, selector: Selector
 ) -> Selection:
     """Select within the budget of labels; what is labelled already is where the selection starts from."""
-    initial, budget = campaign.spec.initial, campaign.spec.budget.labels
+    initial, budget = campaign.current.initial, campaign.current.budget.labels
     wanted = initial.n_structures
     if budget is not None:
         wanted = min(wanted, max(0, budget - campaign.labels_spent - initial.n_holdout))
@@ -178,7 +178,7 @@ def _select(
     known = archive.get_many(Structure, list(dict.fromkeys(label.structure for label in labels)))
     environments: tuple[Environments | None, Environments | None] = (None, None)
     if selector.needs == "environments":
-        preset, elements = initial.selection.soap, campaign.spec.elements
+        preset, elements = initial.selection.soap, campaign.current.elements
         structures = [member.structure for member in usable]
         environments = soap_environments(structures, known, elements, preset, load_settings().threads)
     pool = Pool(
@@ -188,14 +188,14 @@ def _select(
         environments=environments[0],
         known_environments=environments[1],
     )
-    return selector.select(pool, wanted, np.random.default_rng(derived_seed(campaign.spec.seed, "initial")))
+    return selector.select(pool, wanted, np.random.default_rng(derived_seed(campaign.current.seed, "initial")))
 
 
 def _rows(campaign: Campaign, structures: Sequence[Structure]) -> Array:
     return soap_rows(
         structures,
-        campaign.spec.elements,
-        campaign.spec.initial.selection.soap,
+        campaign.current.elements,
+        campaign.current.initial.selection.soap,
         n_jobs=load_settings().threads,
     )
 

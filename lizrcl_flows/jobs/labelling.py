@@ -91,7 +91,7 @@ def _label(
                 generation=index,
                 purpose=purpose,
                 raw=tuple(archive.put_file(path) for path in result.files),
-                provenance=provenance(campaign.spec.labelling.engine, executable=result.executable or None),
+                provenance=provenance(campaign.current.labelling.engine, executable=result.executable or None),
             )
             archive.put(label)
     count_cost(archive, campaign, label)

@@ -61,7 +61,7 @@ def paired(
         If the phases do not match within the limits; the sentence names the closest match.
     """
     film, substrate = crystals
-    options = BuildOptions(gap_a=pair.gap_a, overlap_factor=campaign.spec.screening.geometry_factor)
+    options = BuildOptions(gap_a=pair.gap_a, overlap_factor=campaign.current.screening.geometry_factor)
     kept: list[tuple[Place, Structure]] = []
     for number, match in enumerate(orientations(film, substrate, pair)):
         built = [

@@ -42,7 +42,7 @@ def prepare_phase(campaign_id: str, name: str, relaxer: Relaxer | None) -> dict[
         campaign = archive.get(Campaign, campaign_id)
         made = _made(archive, campaign, name)
         if made is None:
-            phase = next(entry for entry in campaign.spec.phases if entry.name == name)
+            phase = next(entry for entry in campaign.current.phases if entry.name == name)
             crystal = _crystal(archive, campaign, phase, relaxer)
             cell = supercell(crystal, phase.supercell)
             if cell.id != crystal.id:
@@ -73,7 +73,7 @@ def prepare_interface(campaign_id: str, number: int, relaxer: Relaxer | None) ->
     """Search, build, relax and rank the interfaces of one pair of phases; return the ids of those kept, by name."""
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
-        pair = campaign.spec.interfaces[number]
+        pair = campaign.current.interfaces[number]
         made = _made(archive, campaign, pair.title)
         if made is None:
             film, substrate = (crystal_of(archive, campaign, side) for side in (pair.film, pair.substrate))
@@ -89,11 +89,11 @@ def finish_preparation(campaign_id: str) -> str:
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
         cells: dict[str, str] = {}
-        for phase in campaign.spec.phases:
+        for phase in campaign.current.phases:
             made = _made(archive, campaign, phase.name)
             if made is not None:
                 cells[phase.name] = made["cell"]
-        for pair in campaign.spec.interfaces:
+        for pair in campaign.current.interfaces:
             cells |= _made(archive, campaign, pair.title) or {}
         why = f"{len(cells)} cells ordered, relaxed or built"
         archive.record_event(campaign_id, "state", field=PREPARED, value=cells, why=why, key=PREPARED)

@@ -48,7 +48,7 @@ def sample(campaign_id: str, phase: str, number: int, sampler: LevelledDynamics)
 
 def sampling_runs(archive: Archive, campaign: Campaign) -> Iterator[tuple[str, int, ConditionSpec]]:
     """Yield phase, number of the condition and condition of every run; cells that are too large are left out."""
-    sampling = campaign.spec.initial.sampling
+    sampling = campaign.current.initial.sampling
     if sampling is None:
         return
     for phase, structure_id in campaign.pool_cells().items():
@@ -66,13 +66,13 @@ def sampled_trajectories(archive: Archive, campaign: Campaign) -> list[Trajector
 
 
 def _seed(campaign: Campaign, phase: str, number: int) -> int:
-    return derived_seed(campaign.spec.seed, "sample", phase, number)
+    return derived_seed(campaign.current.seed, "sample", phase, number)
 
 
 def _sampling(campaign: Campaign) -> SamplingSpec:
-    if campaign.spec.initial.sampling is None:
+    if campaign.current.initial.sampling is None:
         raise ValueError(f"campaign {campaign.name} has no section initial.sampling")
-    return campaign.spec.initial.sampling
+    return campaign.current.initial.sampling
 
 
 def _words(condition: ConditionSpec) -> str:

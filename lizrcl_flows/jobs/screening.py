@@ -55,8 +55,8 @@ def screen_and_select(campaign_id: str, index: int, trajectories: list[str], sel
             judged.extend(_judge(campaign, trajectory, path, evaluator, (run, found)))
         asked = {"campaign": campaign.name, "purpose": {"$ne": "ranking"}}
         known = {label.structure for label in archive.find(Label, asked)}
-        contact = partial(_contact, found, campaign.spec.screening.geometry_factor)
-        doubtful, n_accurate = screen_frames(judged, campaign.spec.screening, known, contact)
+        contact = partial(_contact, found, campaign.current.screening.geometry_factor)
+        doubtful, n_accurate = screen_frames(judged, campaign.current.screening, known, contact)
         pool = [frame for frame in doubtful if not frame.reason]
         chosen = _choose(archive, campaign, index, evaluator, [(f, found[f.run, f.frame]) for f in pool], selector)
         scores = {(pool[i].run, pool[i].frame): score for i, score in zip(chosen.indices, chosen.scores, strict=True)}
@@ -74,8 +74,8 @@ def screen_and_select(campaign_id: str, index: int, trajectories: list[str], sel
             np.array([runs[frame.run].temperature_k for frame in judged]),
             np.array([runs[frame.run].pressure_gpa or 0.0 for frame in judged]),
             eps,
-            campaign.spec.convergence,
-            campaign.spec.screening.eps_lo,
+            campaign.current.convergence,
+            campaign.current.screening.eps_lo,
         )
         return {
             "structures": [found[pool[i].run, pool[i].frame].structure.id for i in chosen.indices],
@@ -107,7 +107,7 @@ def _judge(
             for frame, result in zip(chunk, evaluator.evaluate(chunk), strict=True):
                 time_fs = frame.time_fs or (number + 1) * trajectory.sample_every * trajectory.time_step_fs
                 structure_id = ""
-                if not result.eps < campaign.spec.screening.eps_lo:
+                if not result.eps < campaign.current.screening.eps_lo:
                     structure = _structure(campaign, trajectory, frame, number)
                     found[run, number] = _Found(trajectory, structure, result.eps_atoms)
                     structure_id = structure.id
@@ -138,15 +138,15 @@ def _choose(
     selector: Selector,
 ) -> Selection:
     """Select within the budget of labels, as different from the training set and from each other as can be."""
-    n_wanted = campaign.spec.selection.n_structures
-    if campaign.spec.budget.labels is not None:
-        n_wanted = min(n_wanted, max(0, campaign.spec.budget.labels - campaign.labels_spent))
+    n_wanted = campaign.current.selection.n_structures
+    if campaign.current.budget.labels is not None:
+        n_wanted = min(n_wanted, max(0, campaign.current.budget.labels - campaign.labels_spent))
     if not pool or n_wanted == 0:
         return Selection(indices=(), scores=())
     dataset = dataset_before(archive, campaign, "train", index)
     labelled = labelled_structures(archive, archive.dataset_labels(dataset)) if dataset else []
     known = [structure for structure, _ in labelled]
-    rng = np.random.default_rng(derived_seed(campaign.spec.seed, "select", index))
+    rng = np.random.default_rng(derived_seed(campaign.current.seed, "select", index))
     return selector.select(_pool(evaluator, pool, known, selector), n_wanted, rng)
 
 

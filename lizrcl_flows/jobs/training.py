@@ -39,7 +39,7 @@ def train_committee(campaign_id: str, index: int, dataset: str | None, trainer: 
             return None
     members = [
         in_category(train_member(campaign_id, index, dataset, member, trainer), "gpu", f"train member {member}")
-        for member in range(campaign.spec.training.committee_size)
+        for member in range(campaign.current.training.committee_size)
     ]
     together = in_category(
         form_committee(campaign_id, index, [member.output for member in members]), "cpu", "committee"
@@ -52,8 +52,8 @@ def train_member(campaign_id: str, index: int, dataset: str, member: int, traine
     """Train one member on its bag of the data set and keep its nep.txt, loss curve and errors."""
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
-        seed = derived_seed(campaign.spec.seed, "train", index, member)
-        chosen = _bag(archive.dataset_labels(dataset), campaign.spec.training.bagging, seed)
+        seed = derived_seed(campaign.current.seed, "train", index, member)
+        chosen = _bag(archive.dataset_labels(dataset), campaign.current.training.bagging, seed)
         place = {"campaign": campaign.name, "generation": index, "member": member, "dataset": dataset}
         for model in archive.find(Model, place):
             count_cost(archive, campaign, model)
@@ -61,8 +61,8 @@ def train_member(campaign_id: str, index: int, dataset: str, member: int, traine
         pairs = labelled_structures(archive, chosen)
         request = TrainingRequest(
             pairs=pairs,
-            elements=campaign.spec.elements,
-            energy_shift=_energy_shift(pairs, campaign.spec.elements),
+            elements=campaign.current.elements,
+            energy_shift=_energy_shift(pairs, campaign.current.elements),
             seed=seed,
             threads=load_settings().threads,
         )
@@ -71,10 +71,10 @@ def train_member(campaign_id: str, index: int, dataset: str, member: int, traine
             model = _model_document(archive, request, result).revised(
                 **place,
                 bag_sha256=canonical_sha256(chosen),
-                trainer=campaign.spec.training.engine,
+                trainer=campaign.current.training.engine,
                 parents=(dataset,),
                 provenance=provenance(
-                    campaign.spec.training.engine,
+                    campaign.current.training.engine,
                     engine_version=result.version,
                     executable=result.executable,
                     inputs_sha256=result.inputs_sha256 or None,
@@ -96,7 +96,7 @@ def form_committee(campaign_id: str, index: int, members: list[str]) -> str:
                 campaign=campaign.name,
                 generation=index,
                 members=tuple(members),
-                elements=campaign.spec.elements,
+                elements=campaign.current.elements,
                 dataset=dataset,
                 parents=tuple(members),
                 provenance=provenance(),

@@ -34,7 +34,7 @@ def measure_diffusion(campaign_id: str, trajectory_id: str, species: str) -> lis
         ions = np.array([symbol == species for symbol in frames[0].species])
         positions = _displacements(frames, ions)
         interval_ps = trajectory.sample_every * trajectory.time_step_fs / 1000
-        domain = _domain(archive, trajectory, frames, directory, campaign.spec.screening.eps_lo)
+        domain = _domain(archive, trajectory, frames, directory, campaign.current.screening.eps_lo)
         written = []
         for protocol, estimate in PROTOCOLS.items():
             document = _document(trajectory, species, protocol, estimate(positions, interval_ps))

@@ -156,7 +156,7 @@ def submit_part(
 
 
 def _require_ready_for_production(archive: Archive, campaign: Campaign, step: NextStep) -> None:
-    if not campaign.spec.production:
+    if not campaign.current.production:
         raise InputError(f"campaign {campaign.name} has no production runs in its file")
     if isinstance(step.turn, int):
         raise InputError(
@@ -168,7 +168,7 @@ def _require_ready_for_production(archive: Archive, campaign: Campaign, step: Ne
 
 
 def _after_learning(archive: Archive, campaign: Campaign, state: str, why: str) -> NextStep:
-    if not campaign.spec.production:
+    if not campaign.current.production:
         return NextStep(None, "complete", why)
     turn = archive.turn(turn_id(campaign.id, PRODUCTION))
     if turn is not None and turn["state"] == "closed":
@@ -177,7 +177,7 @@ def _after_learning(archive: Archive, campaign: Campaign, state: str, why: str) 
 
 
 def _ended(campaign: Campaign, closed: list[Generation]) -> tuple[str, str] | None:
-    spec = campaign.spec
+    spec = campaign.current
     if is_converged([generation.convergence for generation in closed], spec.convergence):
         return "converged", f"converged: {spec.convergence.n_generations} generations in a row met the criterion"
     if spec.budget.labels is not None and campaign.labels_spent >= spec.budget.labels:

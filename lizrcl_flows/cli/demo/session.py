@@ -164,7 +164,7 @@ def _campaign(archive: "Archive", generations: int | None) -> "Campaign":
 
 
 def _require_same_length(campaign: "Campaign", generations: int | None) -> None:
-    planned = campaign.spec.max_generations + 1
+    planned = campaign.current.max_generations + 1
     if generations not in (None, planned):
         raise InputError(
             f"--generations {generations}: the demo in this folder was made with {planned}; leave the option out to "

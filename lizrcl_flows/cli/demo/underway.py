@@ -23,7 +23,7 @@ def with_runs_under_way(progress: Progress, campaign: "Campaign", work_dir: Path
 
 
 def _advanced(stage: Stage, progress: Progress, campaign: "Campaign", work_dir: Path) -> Stage:
-    spec = campaign.spec
+    spec = campaign.current
     fractions: Iterable[float] = ()
     if stage.name == "train committee":
         files = work_dir.glob(f"{campaign.id}-g{progress.turn}-m*/*/**/loss.out")
