@@ -24,7 +24,7 @@ demo: setup    ## run a real active-learning campaign on this machine (about fou
 	@$(BIN)/lizrcl demo
 
 test: setup    ## run the test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: setup  ## run the tests that take longer
 	@$(BIN)/python -m pytest -m slow
