@@ -111,11 +111,15 @@ class ParityGroup(Record):
 class Calibration(Record):
     """How well eps ranks and scales the true force error of the same committee."""
 
-    n_structures: Count
+    group: str = Field(default="all", description="all, phase:<name> or element:<symbol>; of an element, its atoms")
+    n_structures: Count = Field(description="structures; for an element, atoms")
     spearman: Number | None = Field(default=None, description="rank correlation of eps and the largest force error")
     scale: Number | None = Field(default=None, description="sqrt(mean error^2 / mean eps^2)")
     coverage_90: Fraction | None = Field(
         default=None, description="share of errors below the 90 % conformal bound that the other phases give"
+    )
+    factor_90: Number | None = Field(
+        default=None, description="eps times this bounds 90 % of the errors (split conformal prediction)"
     )
 
 
@@ -134,6 +138,7 @@ class Evaluation(Document):
     n_atoms: Count
     groups: tuple[ParityGroup, ...]
     calibration: Calibration | None = None
+    calibrations: tuple[Calibration, ...] = Field(default=(), description="of everything, by phase and by element")
     energy_predicted: Annotated[Array, ArraySpec("<f8", ("n_structures",), "eV/atom")]
     energy_label: Annotated[Array, ArraySpec("<f8", ("n_structures",), "eV/atom")]
     eps: Annotated[Array, ArraySpec("<f8", ("n_structures",), "eV/A")]

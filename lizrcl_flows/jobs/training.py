@@ -24,8 +24,9 @@ from lizrcl_flows.jobs.context import count_cost, derived_seed, open_archive, pr
 from lizrcl_flows.jobs.datasets import dataset_before
 from lizrcl_flows.jobs.routing import in_category
 from lizrcl_flows.nep import Committee as NepCommittee
+from lizrcl_flows.science.calibration import calibration_groups
 from lizrcl_flows.science.energies import fit_energy_shift
-from lizrcl_flows.science.parity import Predictions, calibration, parity_groups
+from lizrcl_flows.science.parity import Predictions, parity_groups
 from lizrcl_flows.science.structures import atoms_from_structure
 from lizrcl_flows.settings import load_settings
 
@@ -154,6 +155,7 @@ def compare(archive: Archive, committee: Committee, labels: list[str], directory
     shift = archive.get(Model, committee.members[0]).energy_shift
     shifts = [archive.get(Model, member).energy_shift or shift for member in committee.members]
     predictions = Predictions.from_results(pairs, results, shifts)
+    calibrations = calibration_groups(predictions)
     arrays = directory / "predictions.npz"
     np.savez_compressed(arrays, allow_pickle=False, **predictions.arrays())
     return Evaluation(
@@ -163,7 +165,8 @@ def compare(archive: Archive, committee: Committee, labels: list[str], directory
         n_structures=len(pairs),
         n_atoms=sum(structure.n_atoms for structure, _ in pairs),
         groups=parity_groups(predictions),
-        calibration=calibration(predictions.eps, predictions.max_force_error, predictions.phases),
+        calibration=calibrations[0],
+        calibrations=calibrations,
         energy_predicted=predictions.energy_predicted,
         energy_label=predictions.energy_label,
         eps=predictions.eps,

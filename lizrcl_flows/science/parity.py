@@ -1,6 +1,5 @@
-"""Predictions of a committee against labels: errors by group, and how well eps tells the error."""
+"""Predictions of a committee against labels, and their errors by group."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -8,12 +7,9 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from lizrcl_flows.documents import Calibration, Label, ParityGroup, Structure
+from lizrcl_flows.documents import Label, ParityGroup, Structure
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.science.energies import shift_energy
-
-COVERAGE = 0.9
-"""Share of the errors that a bound from eps should cover."""
 
 _VOIGT = np.array([[0, 0], [1, 1], [2, 2], [1, 2], [0, 2], [0, 1]]).T
 
@@ -41,6 +37,11 @@ class CommitteeResult(Protocol):
         """Largest force deviation of an atom (eV/A)."""
         ...
 
+    @property
+    def eps_atoms(self) -> Array:
+        """Force deviation of each atom (eV/A), shape (N,)."""
+        ...
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -62,6 +63,8 @@ class Predictions:
         Virial per atom (eV/atom), shape (n, 3, 3); NaN where a label has no stress.
     eps
         Committee deviation (eV/A), shape (n,).
+    eps_atoms
+        Committee deviation of each atom (eV/A), shape (A,).
     """
 
     phases: tuple[str | None, ...]
@@ -75,6 +78,7 @@ class Predictions:
     virial_predicted: Array
     virial_label: Array
     eps: Array
+    eps_atoms: Array
 
     @classmethod
     def from_results(
@@ -122,6 +126,7 @@ class Predictions:
             virial_predicted=np.array([result.virial.mean(axis=0) for result in results]) / n_atoms[:, None, None],
             virial_label=np.array([_virial(structure, label) for structure, label in pairs]) / n_atoms[:, None, None],
             eps=np.array([result.eps for result in results], dtype=float),
+            eps_atoms=np.concatenate([np.asarray(result.eps_atoms, dtype=float) for result in results]),
         )
 
     @property
@@ -158,62 +163,6 @@ def parity_groups(predictions: Predictions) -> tuple[ParityGroup, ...]:
             groups.append(_structure_group(f"{kind}:{name}", predictions, chosen))
     groups.extend(_element_group(predictions, int(number)) for number in np.unique(predictions.numbers))
     return tuple(groups)
-
-
-def calibration(eps: Array, max_force_error: Array, groups: Sequence[str | None] | None = None) -> Calibration:
-    """Tell how well eps ranks and scales the true force error.
-
-    Parameters
-    ----------
-    eps
-        Committee deviation of each structure (eV/A), shape (n,).
-    max_force_error
-        Largest force error in each structure (eV/A), shape (n,).
-    groups
-        Group of each structure, such as its phase. With two groups or more the bound for a structure comes from the
-        structures of the other groups, which asks whether eps means the same everywhere; otherwise from all other
-        structures, where about 90 % holds by construction unless ratios are tied.
-
-    Returns
-    -------
-    Calibration
-        ``spearman`` is the rank correlation (None below three structures or for constant values), ``scale`` is
-        sqrt(mean error^2 / mean eps^2) (above 1 the committee is overconfident), ``coverage_90`` is the share of errors
-        below eps times the conformal 90 % quantile of the ratio error/eps among the others (None where fewer than nine
-        others are left, which is too few for that quantile to exist).
-    """
-    eps, error = np.asarray(eps, dtype=float), np.asarray(max_force_error, dtype=float)
-    usable = np.isfinite(eps) & np.isfinite(error) & (eps > 0)
-    labels = np.array([str(name) for name in groups])[usable] if groups is not None else np.array([])
-    eps, error = eps[usable], error[usable]
-    scale = float(np.sqrt((error**2).mean() / (eps**2).mean())) if eps.size else None
-    return Calibration(
-        n_structures=int(usable.size),
-        spearman=_spearman(eps, error),
-        scale=scale,
-        coverage_90=_coverage(eps, error, labels),
-    )
-
-
-def _coverage(eps: Array, error: Array, groups: Array) -> float | None:
-    ratio = error / eps
-    across = len(np.unique(groups)) > 1
-    covered = []
-    for i in range(len(ratio)):
-        others = ratio[groups != groups[i]] if across else np.delete(ratio, i)
-        rank = math.ceil(COVERAGE * (len(others) + 1))
-        if rank > len(others):
-            return None
-        covered.append(ratio[i] <= np.partition(others, rank - 1)[rank - 1])
-    return float(np.mean(covered)) if covered else None
-
-
-def _spearman(first: Array, second: Array) -> float | None:
-    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return None
-    from scipy.stats import rankdata
-
-    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
 
 
 def _energy(structure: Structure, result: CommitteeResult, energy_shifts: Sequence[Mapping[str, float]]) -> float:

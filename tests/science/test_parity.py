@@ -5,7 +5,7 @@ import pytest
 from ase.build import bulk
 
 from lizrcl_flows.documents import Label, Origin
-from lizrcl_flows.science.parity import Predictions, calibration, parity_groups
+from lizrcl_flows.science.parity import Predictions, parity_groups
 from lizrcl_flows.science.structures import load_structure, structure_from_atoms, supercell
 
 SHIFT = {"Li": -2.0, "Zr": -9.0, "Cl": -3.0, "O": -5.0}
@@ -17,6 +17,7 @@ class Result:
     forces: np.ndarray
     virial: np.ndarray
     eps: float
+    eps_atoms: np.ndarray
 
 
 def labelled(structure, rng, *, stress=True):
@@ -48,6 +49,7 @@ def predicted(structure, label, rng, noise, n_models=4):
         forces=label.forces + noise["force"] * np.ones((structure.n_atoms, 3)) + scatter,
         virial=np.tile(virial + virial_error, (n_models, 1, 1)),
         eps=0.5,
+        eps_atoms=np.full(structure.n_atoms, 0.5),
     )
 
 
@@ -153,36 +155,3 @@ def test_nothing_to_compare_is_refused(pairs_and_results):
     failed = Label(structure=structure.id, level="l", status="failed", reason="x", n_atoms=1, formula="Li")
     with pytest.raises(ValueError, match="energy and forces"):
         Predictions.from_results([(structure, failed)], pairs_and_results[1][:1], [])
-
-
-def test_calibration_finds_scale_and_rank():
-    eps = np.linspace(0.1, 1.0, 50)
-    found = calibration(eps, 1.7 * eps)
-    assert (found.n_structures, found.spearman, found.scale) == (50, pytest.approx(1.0), pytest.approx(1.7))
-    assert calibration(eps, eps[::-1]).spearman == pytest.approx(-1.0)
-    noise = np.random.default_rng(0).permutation(eps)
-    from scipy.stats import spearmanr
-
-    assert calibration(eps, noise).spearman == pytest.approx(spearmanr(eps, noise).statistic)
-
-
-def test_coverage_asks_the_other_groups():
-    rng = np.random.default_rng(1)
-    eps = rng.uniform(0.1, 1.0, 400)
-    groups = ["a", "b"] * 200
-    same = eps * rng.lognormal(sigma=0.4, size=400)
-    assert calibration(eps, same, groups).coverage_90 == pytest.approx(0.9, abs=0.06)
-    assert calibration(eps, same).coverage_90 == pytest.approx(0.9, abs=0.01)
-    # where one group's errors are three times larger at the same eps, a bound from the other does not cover them
-    shifted = same * np.where(np.array(groups) == "a", 3.0, 1.0)
-    assert calibration(eps, shifted, groups).coverage_90 < 0.65
-
-
-def test_too_few_or_unusable_numbers_give_none():
-    few = calibration(np.array([0.1, 0.2]), np.array([0.1, 0.3]))
-    assert (few.n_structures, few.spearman, few.coverage_90) == (2, None, None)
-    assert few.scale == pytest.approx(np.sqrt(0.1 / 0.05))
-    assert calibration(np.full(5, 0.1), np.arange(5.0)).spearman is None
-    broken = calibration(np.array([np.nan, 0.1, 0.2, 0.4]), np.array([1.0, 0.1, 0.2, 0.4]))
-    assert (broken.n_structures, broken.scale) == (4, pytest.approx(1.0))
-    assert calibration(np.array([]), np.array([])).scale is None
