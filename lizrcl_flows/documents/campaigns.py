@@ -33,6 +33,9 @@ INITIAL_SELECTION = "initial_selection"
 EXTENSION = "extension"
 """Kind of the events of a campaign that say which labels joined a data set, once for each generation and split."""
 
+EXPLORATION = "exploration"
+"""Kind of the events of a campaign that say which runs explore a generation."""
+
 EXTENDED = "extended"
 """Kind of the events of a campaign that change what its file says, as far as that may change."""
 
@@ -148,8 +151,9 @@ class LedgerEntry(Record):
     pressure_gpa: Pressure | None = None
     n_runs: Count = 0
     n_blown_up: Count = Field(default=0, description="runs that ended before their last step")
-    n_explored: Count = 0
+    n_explored: Count = Field(default=0, description="frames that were judged, by us or by GPUMD's `active`")
     n_flagged: Count = Field(default=0, description="frames with eps >= eps_lo")
+    n_candidates: Count = Field(default=0, description="frames that passed every filter")
     n_selected: Count = 0
     eps_max: Force | None = Field(default=None, description="largest finite eps")
 

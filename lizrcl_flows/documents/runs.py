@@ -70,8 +70,9 @@ class Trajectory(Document):
         "campaign",
         "generation",
         "level",
+        "active_threshold",
     )
-    added_later: ClassVar[tuple[str, ...]] = ("level",)
+    added_later: ClassVar[tuple[str, ...]] = ("level", "active_threshold")
 
     purpose: Literal["sampling", "exploration", "production"]
     structure: str
@@ -84,17 +85,24 @@ class Trajectory(Document):
     formula: str
     phase: str | None = None
     region: str | None = None
+    cell: str | None = Field(default=None, description="phase or interface of the campaign file that it began with")
     ensemble: Literal["nve", "nvt", "npt"]
     temperature_k: Temperature
     pressure_gpa: Pressure | None = None
     steps: Count
     equilibration_steps: Count = 0
     time_step_fs: TimeFs
-    sample_every: Count = Field(description="steps between stored frames")
+    sample_every: Count = Field(description="steps between stored frames, or between checks of `active`")
+    active_threshold: Force | None = Field(
+        default=None, description="GPUMD's `active`: frames were stored where its deviation exceeds this; else all"
+    )
     seed: Seed
     seeded: bool = Field(default=True, description="false where the program draws random numbers of its own")
     engine: str
     n_frames: Count = Field(description="whole frames in the stored trajectory")
+    n_checked: Count | None = Field(
+        default=None, description="frames that `active` judged; absent where all are stored"
+    )
     thermo: ThermoSummary = ThermoSummary()
     health: Health
     files: tuple[FileRef, ...] = ()
