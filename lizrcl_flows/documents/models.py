@@ -6,6 +6,7 @@ from pydantic import Field, JsonValue
 
 from lizrcl_flows.documents.arrays import Array, ArraySpec
 from lizrcl_flows.documents.base import Document, FileRef, Record
+from lizrcl_flows.documents.curves import EnergyVolumeCurve, HopProfile
 from lizrcl_flows.documents.quantities import (
     CoreHours,
     Count,
@@ -73,6 +74,8 @@ class Model(Document):
         default_factory=dict,
         description="per element, subtracted from the labels before training; the model predicts the rest",
     )
+    start: str | None = Field(default=None, description="model whose parameters the training began from")
+    diverged: tuple[str, ...] = Field(default=(), description="earlier trainings, with other seeds, that diverged")
     nep_txt: FileRef
     loss_curve: LossCurve | None = None
     errors: Errors = Errors()
@@ -124,16 +127,22 @@ class Calibration(Record):
 
 
 class Evaluation(Document):
-    """Predictions of one committee against the labels of one set."""
+    """Predictions of one committee against the labels of one set, or along curves that every generation is tried on.
+
+    Of kind `curves` the structures are the points of all curves, one after the other; those without a label have NaN
+    for it.
+    """
 
     prefix: ClassVar[str] = "eva"
     collection: ClassVar[str] = "evaluations"
     identity: ClassVar[tuple[str, ...]] = ("committee", "kind", "labels_sha256")
 
     committee: str
-    kind: Literal["train", "holdout", "fresh"]
+    kind: Literal["train", "holdout", "fresh", "curves"]
     dataset: str | None = None
-    labels_sha256: str = Field(description="canonical SHA-256 of the ordered label ids")
+    labels_sha256: str = Field(
+        description="canonical SHA-256 of the ordered label ids; of kind curves, of what the curves are made from"
+    )
     n_structures: Count
     n_atoms: Count
     groups: tuple[ParityGroup, ...]
@@ -145,4 +154,12 @@ class Evaluation(Document):
     max_force_error: Annotated[Array, ArraySpec("<f8", ("n_structures",), "eV/A")]
     arrays: FileRef | None = Field(
         default=None, description="npz: forces_predicted, forces_label (n_atoms, 3) eV/A, virials"
+    )
+    energy_volumes: tuple[EnergyVolumeCurve, ...] = Field(default=(), description="kind curves: one of each phase")
+    hops: tuple[HopProfile, ...] = Field(default=(), description="kind curves: one of each hop of the campaign file")
+    map_structures: tuple[str, ...] = Field(
+        default=(), description="structures on the t-SNE map of mean NEP descriptors: phases first, then labels"
+    )
+    map_xy: Annotated[Array, ArraySpec("<f8", (None, 2), "1")] | None = Field(
+        default=None, description="their places on the map"
     )

@@ -18,7 +18,7 @@ from lizrcl_flows.engines.training.base import Trainer
 from lizrcl_flows.flows.initial import InitialMaker
 from lizrcl_flows.flows.labelling import label_and_collect
 from lizrcl_flows.jobs.closing import close_generation
-from lizrcl_flows.jobs.exploration import explore
+from lizrcl_flows.jobs.exploration import submit_exploration
 from lizrcl_flows.jobs.routing import in_category
 from lizrcl_flows.jobs.screening import screen_and_select
 from lizrcl_flows.jobs.training import evaluate_fresh, evaluate_holdout, train_committee
@@ -65,27 +65,21 @@ class GenerationMaker(Maker):
             holdout_jobs, holdout = label_and_collect(here, made["holdout"], "holdout", self.labeller)
             steps, chosen, explored = [*first, *holdout_jobs], made["train"], made
         else:
-            runs = self._explore(campaign, index)
+            runs = in_category(submit_exploration(*here, self.dynamics), "cpu", "submit exploration")
             select = in_category(
-                screen_and_select(*here, [run.output for run in runs], self.selector), "cpu", "screen and select"
+                screen_and_select(*here, runs.output["trajectories"], self.selector), "cpu", "screen and select"
             )
-            steps, chosen, explored, holdout = [*runs, select], select.output["structures"], select.output, None
+            steps, chosen, explored, holdout = [runs, select], select.output["structures"], select.output, None
         label_jobs, labelled = label_and_collect(here, chosen, "train", self.labeller)
         fresh = in_category(evaluate_fresh(*here, labelled["added"]), "cpu", "evaluate fresh labels")
         train = in_category(train_committee(*here, labelled["dataset"], self.trainer), "cpu", "submit training")
         evaluate = in_category(
             evaluate_holdout(*here, train.output, holdout["dataset"] if holdout else None), "cpu", "evaluate hold-out"
         )
+        evaluations = {"fresh": fresh.output, "holdout": evaluate.output}
         close = in_category(
-            close_generation(*here, explored, labelled, closing_maker, [fresh.output, evaluate.output]),
+            close_generation(*here, explored, labelled, closing_maker, evaluations),
             "cpu",
             "close generation",
         )
         return Flow([*steps, *label_jobs, fresh, train, evaluate, close], name=f"{campaign.name} generation {index}")
-
-    def _explore(self, campaign: Campaign, index: int) -> list[Any]:
-        return [
-            in_category(explore(campaign.id, index, phase, run, self.dynamics), "gpu", f"explore {phase} {run}")
-            for phase in campaign.explored_phases()
-            for run in range(campaign.current.exploration.runs_per_phase)
-        ]

@@ -1,6 +1,6 @@
 """The last jobs of a turn: write down what the generation did, and send the next one on its way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,12 +18,24 @@ from lizrcl_flows.documents import (
     RejectionCount,
     Trajectory,
 )
+from lizrcl_flows.documents.campaigns import GateResult, LedgerEntry
 from lizrcl_flows.jobs.context import open_archive, provenance
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.jobs.training import committee_of
 from lizrcl_flows.jobs.turns import INITIAL, PRODUCTION, AdvanceReport, TurnMaker, advance, turn_id
+from lizrcl_flows.science.convergence import complete_evidence
 
-COUNTS = ("n_trajectories", "n_explored", "n_accurate", "n_candidates", "n_selected", "eps_max", "eps_median")
+COUNTS = (
+    "n_trajectories",
+    "n_explored",
+    "n_accurate",
+    "n_candidates",
+    "n_selected",
+    "n_control",
+    "eps_max",
+    "eps_median",
+    "eps_lo_used",
+)
 
 
 @job
@@ -33,17 +45,20 @@ def close_generation(
     explored: dict[str, Any] | None,
     labelled: dict[str, Any],
     maker: TurnMaker,
-    evaluations: list[str | None],
+    evaluations: dict[str, str | None],
 ) -> dict[str, Any]:
-    """Write the generation's document and submit the next turn, each exactly once."""
+    """Write the generation's document and submit the next turn, each exactly once.
+
+    Parameters
+    ----------
+    evaluations
+        Ids of what was evaluated in this generation: fresh, holdout, train, curves.
+    """
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
         generation_id = turn_id(campaign_id, index)
         if not archive.exists(Generation, generation_id):
-            generation = _generation(archive, campaign, index, explored or {}, labelled or {})
-            known = [*generation.parents, *(name for name in evaluations if name)]
-            state = "stalled" if generation.stalled_reason else "closed"
-            archive.put(generation.revised(parents=tuple(dict.fromkeys(known)), state=state))
+            archive.put(_generation(archive, campaign, index, explored or {}, labelled or {}, evaluations or {}))
         archive.mark(generation_id, "closed")
         return _go_on(archive, campaign_id, maker)
 
@@ -79,19 +94,26 @@ def _go_on(archive: Archive, campaign_id: str, maker: TurnMaker) -> dict[str, An
 
 
 def _generation(
-    archive: Archive, campaign: Campaign, index: int, explored: Mapping[str, Any], labelled: Mapping[str, Any]
+    archive: Archive,
+    campaign: Campaign,
+    index: int,
+    explored: Mapping[str, Any],
+    labelled: Mapping[str, Any],
+    evaluations: Mapping[str, str | None],
 ) -> Generation:
     before, after = _committees(archive, campaign, index)
     evaluation_before = _holdout(archive, before)
     evaluation_after = _holdout(archive, after)
-    evidence = explored.get("convergence")
     counts = {name: explored[name] for name in COUNTS if explored.get(name) is not None}
-    documents = (before, after, labelled.get("dataset"), evaluation_before, evaluation_after)
+    stalled = _stalled(index, counts, labelled, after)
+    gates: tuple[GateResult, ...] = ()
+    documents = (before, after, labelled.get("dataset"), evaluation_before, evaluation_after, *evaluations.values())
     return Generation(
         campaign=campaign.name,
         generation=index,
         campaign_id=campaign.id,
         index=index,
+        state="stalled" if stalled else "closed" if all(gate.passed for gate in gates) else "rolled_back",
         n_rejected=tuple(RejectionCount(**count) for count in explored.get("n_rejected", ())),
         selection_radii=tuple(explored.get("selection_radii", ())),
         n_labelled=labelled.get("n_labelled", 0),
@@ -101,13 +123,43 @@ def _generation(
         committee_after=after,
         evaluation_before=evaluation_before,
         evaluation_after=evaluation_after,
-        convergence=ConvergenceEvidence(**evidence) if evidence else None,
-        stalled_reason=_stalled(index, counts, labelled, after),
+        evaluation_fresh=evaluations.get("fresh"),
+        evaluation_train=evaluations.get("train"),
+        evaluation_curves=evaluations.get("curves"),
+        ledger=tuple(LedgerEntry(**entry) for entry in explored.get("ledger", ())),
+        gates=gates,
+        convergence=_evidence(archive, campaign, index, explored, evaluations.get("fresh"), gates),
+        stalled_reason=stalled,
         timings=_timings(archive, campaign.name, index),
         parents=tuple(dict.fromkeys([campaign.id, *(name for name in documents if name)])),
         provenance=provenance(),
         **counts,
     )
+
+
+def _evidence(
+    archive: Archive,
+    campaign: Campaign,
+    index: int,
+    explored: Mapping[str, Any],
+    fresh: str | None,
+    gates: Sequence[GateResult],
+) -> ConvergenceEvidence | None:
+    """Put together what the decision to go on or to stop rests on; none where nothing was explored."""
+    told = explored.get("convergence")
+    if not told:
+        return None
+    earlier = archive.find(Generation, {"campaign_id": campaign.id, "index": index - 1}, limit=1)
+    evidence = next((generation.convergence for generation in earlier), None)
+    errors = (_force_error(archive, fresh), evidence.fresh_rmse_force if evidence else None)
+    return complete_evidence(ConvergenceEvidence(**told), campaign.current.convergence, errors, gates)
+
+
+def _force_error(archive: Archive, evaluation: str | None) -> float | None:
+    if evaluation is None:
+        return None
+    groups = {group.group: group for group in archive.get(Evaluation, evaluation).groups}
+    return groups["all"].rmse_force if "all" in groups else None
 
 
 def _committees(archive: Archive, campaign: Campaign, index: int) -> tuple[str | None, str | None]:

@@ -1,5 +1,6 @@
 """Jobs around the committee: train its members, put it together, compare it with labels."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from lizrcl_flows.documents import (
     Committee,
     Evaluation,
     FileRef,
+    Generation,
     Label,
     Model,
     Structure,
     canonical_sha256,
 )
 from lizrcl_flows.documents.arrays import Array
-from lizrcl_flows.engines.training.base import Trainer, TrainingRequest, TrainingResult
+from lizrcl_flows.engines.training.base import DivergedError, Trainer, TrainingRequest, TrainingResult
+from lizrcl_flows.errors import EngineError
 from lizrcl_flows.jobs.context import count_cost, derived_seed, open_archive, provenance, work_directory
 from lizrcl_flows.jobs.datasets import dataset_before
 from lizrcl_flows.jobs.routing import in_category
@@ -29,6 +32,8 @@ from lizrcl_flows.science.energies import fit_energy_shift
 from lizrcl_flows.science.parity import Predictions, parity_groups
 from lizrcl_flows.science.structures import atoms_from_structure
 from lizrcl_flows.settings import load_settings
+
+log = logging.getLogger(__name__)
 
 
 @job
@@ -50,40 +55,79 @@ def train_committee(campaign_id: str, index: int, dataset: str | None, trainer: 
 
 @job
 def train_member(campaign_id: str, index: int, dataset: str, member: int, trainer: Trainer) -> str:
-    """Train one member on its bag of the data set and keep its nep.txt, loss curve and errors."""
+    """Train one member on its bag of the data set and keep its nep.txt, loss curve and errors.
+
+    A training that diverges is begun again with another seed, some times.
+    """
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
-        seed = derived_seed(campaign.current.seed, "train", index, member)
-        chosen = _bag(archive.dataset_labels(dataset), campaign.current.training.bagging, seed)
         place = {"campaign": campaign.name, "generation": index, "member": member, "dataset": dataset}
         for model in archive.find(Model, place):
             count_cost(archive, campaign, model)
             return model.id
-        pairs = labelled_structures(archive, chosen)
+        start = _start(archive, campaign, index, member)
+        diverged: list[str] = []
+        for attempt in range(campaign.current.training.max_attempts):
+            again = (attempt,) if attempt else ()
+            seed = derived_seed(campaign.current.seed, "train", index, member, *again)
+            try:
+                model = _trained(archive, campaign, place, trainer, (seed, start, diverged))
+            except DivergedError as error:
+                diverged.append(f"seed {seed}: {error}")
+                log.warning("training diverged campaign=%s generation=%d member=%d", campaign.name, index, member)
+                continue
+            count_cost(archive, campaign, model)
+            return model.id
+    raise EngineError(f"member {member} of generation {index} diverged with every seed: {'; '.join(diverged)}")
+
+
+def _trained(
+    archive: Archive,
+    campaign: Campaign,
+    place: dict[str, Any],
+    trainer: Trainer,
+    attempt: tuple[int, Model | None, Sequence[str]],
+) -> Model:
+    """Train one member with one seed and store it."""
+    seed, start, diverged = attempt
+    dataset = place["dataset"]
+    chosen = _bag(archive.dataset_labels(dataset), campaign.current.training.bagging, seed)
+    pairs = labelled_structures(archive, chosen)
+    with work_directory(f"{campaign.id}-g{place['generation']}-m{place['member']}-{seed}") as directory:
         request = TrainingRequest(
             pairs=pairs,
             elements=campaign.current.elements,
-            energy_shift=_energy_shift(pairs, campaign.current.elements),
+            # parameters fit the energies that they were trained on
+            energy_shift=start.energy_shift if start else _energy_shift(pairs, campaign.current.elements),
             seed=seed,
             threads=load_settings().threads,
+            start=archive.fetch_file(start.nep_txt, directory) if start else None,
         )
-        with work_directory(f"{campaign.id}-g{index}-m{member}") as directory:
-            result = trainer.train(request, directory)
-            model = _model_document(archive, request, result).revised(
-                **place,
-                bag_sha256=canonical_sha256(chosen),
-                trainer=campaign.current.training.engine,
-                parents=(dataset,),
-                provenance=provenance(
-                    campaign.current.training.engine,
-                    engine_version=result.version,
-                    executable=result.executable,
-                    inputs_sha256=result.inputs_sha256 or None,
-                ),
-            )
-            archive.put(model)
-        count_cost(archive, campaign, model)
-        return model.id
+        result = trainer.train(request, directory)
+        model = _model_document(archive, request, result).revised(
+            **place,
+            start=start.id if start else None,
+            diverged=tuple(diverged),
+            bag_sha256=canonical_sha256(chosen),
+            trainer=campaign.current.training.engine,
+            parents=(dataset, *([start.id] if start else [])),
+            provenance=provenance(
+                campaign.current.training.engine,
+                engine_version=result.version,
+                executable=result.executable,
+                inputs_sha256=result.inputs_sha256 or None,
+            ),
+        )
+        archive.put(model)
+        return model
+
+
+def _start(archive: Archive, campaign: Campaign, index: int, member: int) -> Model | None:
+    """Return the same member of the committee before, where the campaign wants a warm start."""
+    if not campaign.current.training.warm_start or index == 0:
+        return None
+    committee = committee_of(archive, campaign.name, up_to=index - 1)
+    return archive.get(Model, committee.members[member]) if committee and member < len(committee.members) else None
 
 
 @job
@@ -185,12 +229,19 @@ def labelled_structures(archive: Archive, labels: Sequence[str]) -> list[tuple[S
 def committee_of(
     archive: Archive, campaign: str, *, dataset: str | None = None, up_to: int | None = None
 ) -> Committee | None:
-    """Return the newest committee of a campaign, of a data set or up to a generation, or None."""
+    """Return the newest committee of a campaign, of a data set or up to a generation, or None.
+
+    Committees of generations that were rolled back explore and produce nothing; they are passed over unless their very
+    data set is asked for.
+    """
     criteria: dict[str, Any] = {"campaign": campaign}
     if dataset is not None:
         criteria["dataset"] = dataset
+    else:
+        rolled_back = archive.find_records(Generation, {"campaign": campaign, "state": "rolled_back"}, fields=["index"])
+        criteria["generation"] = {"$nin": [record["index"] for record in rolled_back]}
     if up_to is not None:
-        criteria["generation"] = {"$lte": up_to}
+        criteria["generation"] = {**criteria.get("generation", {}), "$lte": up_to}
     return next(iter(archive.find(Committee, criteria, sort=[("generation", -1)], limit=1)), None)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from lizrcl_flows.documents import ConvergenceEvidence
 from lizrcl_flows.documents.arrays import Array
+from lizrcl_flows.documents.campaigns import GateResult
 from lizrcl_flows.documents.spec import ConvergenceSpec
 
 
@@ -30,10 +31,14 @@ def convergence_evidence(
     ConvergenceEvidence
         With the missing in words where the criterion is not met; no explored frame in the target is no convergence.
     """
-    inside = (np.asarray(temperatures_k) <= spec.temperature_max_k) & (
-        np.abs(np.asarray(pressures_gpa)) <= spec.pressure_max_gpa
+    temperatures = np.asarray(temperatures_k)
+    inside = (
+        (temperatures >= spec.temperature_min_k)
+        & (temperatures <= spec.temperature_max_k)
+        & (np.abs(np.asarray(pressures_gpa)) <= spec.pressure_max_gpa)
     )
-    target = f"T <= {spec.temperature_max_k:g} K and P <= {spec.pressure_max_gpa:g} GPa"
+    lowest = f"{spec.temperature_min_k:g} <= " if spec.temperature_min_k else ""
+    target = f"{lowest}T <= {spec.temperature_max_k:g} K and P <= {spec.pressure_max_gpa:g} GPa"
     n_frames = int(inside.sum())
     if n_frames == 0:
         missing = f"no frame was explored at {target}"
@@ -48,6 +53,57 @@ def convergence_evidence(
         f"{spec.fraction_above_eps_lo:.2%} would be accepted"
     )
     return ConvergenceEvidence(n_frames_in_target=n_frames, fraction_above_eps_lo=fraction, met=met, missing=missing)
+
+
+def complete_evidence(
+    evidence: ConvergenceEvidence,
+    spec: ConvergenceSpec,
+    fresh_rmse_force: tuple[float | None, float | None],
+    gates: Sequence[GateResult],
+) -> ConvergenceEvidence:
+    """Add what is known once the labels are made and the new committee has been tried.
+
+    Parameters
+    ----------
+    evidence
+        Of the explored frames, from `convergence_evidence`.
+    fresh_rmse_force
+        Force error (eV/A) on the fresh labels under the committee that chose them: of this generation, and of the one
+        before. None where there was no label: nothing was found that was worth one.
+    gates
+        Regression gates that the new committee was put through.
+
+    Returns
+    -------
+    ConvergenceEvidence
+        Met where the explored frames, the fresh errors and the gates all say so, as far as the campaign asks; what is
+        missing is added to the words.
+    """
+    now, before = fresh_rmse_force
+    failed = [gate for gate in gates if not gate.passed]
+    missing = [evidence.missing] if evidence.missing else []
+    if spec.fresh_error_change is not None and now is not None and not _flat(now, before, spec.fresh_error_change):
+        told = "nothing to compare with yet" if before is None else f"{before:.3f} a generation earlier"
+        missing.append(
+            f"the force error on fresh labels is {now:.3f} eV/A ({told}); a fall of "
+            f"{spec.fresh_error_change:.0%} at most would be accepted"
+        )
+    if spec.gates and failed:
+        missing.append(f"{len(failed)} regression gates failed: {', '.join(gate.name for gate in failed)}")
+    return evidence.model_copy(
+        update={
+            "fresh_rmse_force": now,
+            "fresh_rmse_force_before": before,
+            "gates_passed": not failed if gates else None,
+            "met": not missing,
+            "missing": "; ".join(missing),
+        }
+    )
+
+
+def _flat(now: float, before: float | None, change: float) -> bool:
+    """Tell whether an error has stopped falling: what it still falls by is small, or it does not fall at all."""
+    return before is not None and (before - now) <= change * before
 
 
 def is_converged(evidence: Sequence[ConvergenceEvidence | None], spec: ConvergenceSpec) -> bool:

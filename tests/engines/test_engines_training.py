@@ -12,7 +12,7 @@ import pytest
 
 from lizrcl_flows.documents.spec import TrainingSpec
 from lizrcl_flows.engines.training import ENGINES, make_trainer
-from lizrcl_flows.engines.training.base import TrainingRequest
+from lizrcl_flows.engines.training.base import DivergedError, TrainingRequest
 from lizrcl_flows.engines.training.nep import NepTrainer
 from lizrcl_flows.errors import EngineError, InputError
 from lizrcl_flows.nep import Committee
@@ -238,6 +238,27 @@ def test_a_training_that_fails_is_an_error_and_is_tried_afresh(mode, words, stan
         stand_in(mode).train(request_of(pairs), tmp_path / "member")
     result = stand_in().train(request_of(pairs), tmp_path / "member")
     assert len(result.loss_curve) == 2
+
+
+def test_a_warm_start_begins_where_the_member_before_ended(pairs, tmp_path):
+    first = NepTrainer(command="lizrcl-nep", steps=600, **SMALL).train(request_of(pairs), tmp_path / "first")
+    few = NepTrainer(command="lizrcl-nep", steps=20, **SMALL)
+    cold = few.train(request_of(pairs, seed=5), tmp_path / "cold")
+    warm = few.train(request_of(pairs, seed=5, start=first.nep_txt), tmp_path / "warm")
+    assert warm.errors.force < 0.5 * cold.errors.force
+    assert warm.hyperparameters["import_q_scaler"] == 1
+    assert warm.inputs_sha256 != cold.inputs_sha256
+    again = few.train(request_of(pairs, seed=5, start=first.nep_txt), tmp_path / "warm")
+    assert again.nep_txt.read_bytes() == warm.nep_txt.read_bytes()
+
+
+def test_a_training_that_diverges_is_told_from_one_that_fails(pairs, tmp_path):
+    structure, label = pairs[0]
+    wild = label.revised(energy=1e200, forces=np.full_like(label.forces, 1e200))
+    with pytest.raises(DivergedError, match="the loss is not finite"):
+        NepTrainer(command="lizrcl-nep", steps=20, **SMALL).train(
+            request_of([(structure, wild), *pairs[1:]]), tmp_path / "member"
+        )
 
 
 def test_a_missing_program_is_one_sentence(pairs, tmp_path):

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from lizrcl_flows.documents import ConvergenceEvidence
+from lizrcl_flows.documents.campaigns import GateResult
 from lizrcl_flows.documents.spec import ConvergenceSpec
-from lizrcl_flows.science.convergence import convergence_evidence, is_converged
+from lizrcl_flows.science.convergence import complete_evidence, convergence_evidence, is_converged
 
 SPEC = ConvergenceSpec(temperature_max_k=1000, pressure_max_gpa=0.1, fraction_above_eps_lo=0.02, n_generations=2)
 MET = convergence_evidence(np.array([300.0]), np.array([0.0]), np.array([0.1]), SPEC, 0.3)
@@ -52,3 +54,33 @@ def test_no_frame_in_the_target_is_no_convergence():
 )
 def test_the_last_generations_must_all_meet_it(history, converged):
     assert is_converged(history, SPEC) is converged
+
+
+def test_fresh_labels_must_be_no_surprise_where_that_is_asked():
+    spec = ConvergenceSpec(fresh_error_change=0.1)
+    met = ConvergenceEvidence(n_frames_in_target=10, fraction_above_eps_lo=0.0, met=True)
+    assert complete_evidence(met, spec, (0.20, 0.21), []).met
+    assert complete_evidence(met, spec, (0.25, 0.21), []).met  # it does not fall any more
+    assert complete_evidence(met, spec, (None, 0.21), []).met  # nothing was worth a label
+    falling = complete_evidence(met, spec, (0.15, 0.21), [])
+    assert not falling.met
+    assert "0.150 eV/A (0.210 a generation earlier); a fall of 10% at most" in falling.missing
+    assert "nothing to compare with yet" in complete_evidence(met, spec, (0.15, None), []).missing
+    assert complete_evidence(met, ConvergenceSpec(), (0.15, None), []).met
+
+
+def test_gates_count_where_that_is_asked():
+    met = ConvergenceEvidence(n_frames_in_target=10, fraction_above_eps_lo=0.0, met=True)
+    passed = GateResult(name="holdout rmse_force", unit="eV/A", passed=True)
+    gates = [passed, GateResult(name="x", unit="eV", passed=False)]
+    assert complete_evidence(met, ConvergenceSpec(), (None, None), gates).met
+    asked = complete_evidence(met, ConvergenceSpec(gates=True), (None, None), gates)
+    assert (asked.met, asked.gates_passed) == (False, False)
+    assert asked.missing == "1 regression gates failed: x"
+    assert complete_evidence(met, ConvergenceSpec(gates=True), (None, None), gates[:1]).gates_passed is True
+
+
+def test_the_target_has_a_lowest_temperature():
+    spec = ConvergenceSpec(temperature_min_k=300.0)
+    found = convergence_evidence(np.array([100.0, 300.0]), np.zeros(2), np.array([9.0, 0.1]), spec, 0.3)
+    assert (found.n_frames_in_target, found.met) == (1, True)

@@ -135,7 +135,7 @@ def test_virial_is_minus_stress_times_volume():
         stress=np.diag([0.01, 0.02, 0.03]),
         formula="Li",
     )
-    result = Result(np.zeros(2), np.zeros((2, 1, 3)), np.zeros((2, 3, 3)), 0.1)
+    result = Result(np.zeros(2), np.zeros((2, 1, 3)), np.zeros((2, 3, 3)), 0.1, np.full(1, 0.1))
     predictions = Predictions.from_results([(structure, label)], [result], [])
     np.testing.assert_allclose(predictions.virial_label[0], -np.diag([0.01, 0.02, 0.03]) * 3.5**3 / 2)
 

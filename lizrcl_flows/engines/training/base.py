@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from lizrcl_flows.documents import Errors, Label, Structure
 from lizrcl_flows.documents.arrays import Array
+from lizrcl_flows.errors import EngineError
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class TrainingRequest:
         Reference energy per element (eV/atom) that is subtracted from the labels' energies before training.
     seed
         Seed of the trainer's random numbers; GPUMD's own ``nep`` has no seed and ignores it.
+    start
+        nep.txt of a member of the same shape to begin from; at random where none.
     """
 
     pairs: Sequence[tuple[Structure, Label]]
@@ -30,6 +33,7 @@ class TrainingRequest:
     energy_shift: Mapping[str, float]
     seed: int
     threads: int = 1
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,10 @@ class TrainingResult:
     seeded: bool = True
 
 
+class DivergedError(EngineError):
+    """The loss is not finite any more: another seed may fare better, the same one will not."""
+
+
 class Trainer(Protocol):
     """Train one committee member. A plain dataclass with monty's ``as_dict``/``from_dict``."""
 
@@ -72,6 +80,8 @@ class Trainer(Protocol):
 
         Raises
         ------
+        DivergedError
+            If the training diverged.
         EngineError
             If the program fails; the message holds the end of what it said.
         """

@@ -22,9 +22,18 @@ from lizrcl_flows.engines.processes import (
     version_in,
 )
 from lizrcl_flows.engines.serial import Engine
-from lizrcl_flows.engines.training.base import TrainingRequest, TrainingResult
+from lizrcl_flows.engines.training.base import DivergedError, TrainingRequest, TrainingResult
 from lizrcl_flows.errors import EngineError, InputError
-from lizrcl_flows.nep import Committee, LabelledFrame, NepIn, read_loss, read_nep_txt, write_nep_in, write_structures
+from lizrcl_flows.nep import (
+    Committee,
+    LabelledFrame,
+    NepIn,
+    read_loss,
+    read_nep_txt,
+    write_nep_in,
+    write_restart,
+    write_structures,
+)
 from lizrcl_flows.nep.nep_in import format_nep_in
 from lizrcl_flows.nep.training_checkpoint import CHECKPOINT_NAME
 from lizrcl_flows.settings import load_settings
@@ -32,6 +41,14 @@ from lizrcl_flows.settings import load_settings
 OUR_PROGRAM = "lizrcl-nep"
 RUN_FOLDER = "nep"
 INPUT_FILES = ("nep.in", "train.xyz")
+START_FILES = ("nep.txt", "nep.restart")
+"""What a warm start needs: the descriptor scales, and the parameters with their spread."""
+
+WARM_SPREAD = 0.01
+"""Spread of GPUMD's search around the parameters that it starts from; ten times smaller than where it begins."""
+
+BROKE_DOWN = "training broke down"
+"""What lizrcl-nep says when its loss is not finite any more."""
 STARTED_FILE = "started.sha256"
 LAST_LINE = "Finished running nep"
 VIRIAL_ROWS, VIRIAL_COLUMNS = [0, 1, 2, 0, 1, 2], [0, 1, 2, 1, 2, 0]
@@ -89,7 +106,7 @@ class NepTrainer(Engine):
     @classmethod
     def from_spec(cls, spec: TrainingSpec, command: str | None = None) -> "NepTrainer":
         """Build the engine that a campaign file describes; committee size and bagging are the flow's."""
-        content = spec.model_dump(exclude={"engine", "committee_size", "bagging"})
+        content = spec.model_dump(exclude={"engine", "committee_size", "bagging", "warm_start", "max_attempts"})
         return cls(command=command, **content)
 
     def train(self, request: TrainingRequest, directory: Path) -> TrainingResult:
@@ -99,6 +116,8 @@ class NepTrainer(Engine):
         ------
         InputError
             If there is nothing to train on, or a structure has an element that the model does not have.
+        DivergedError
+            If the loss is not finite any more.
         EngineError
             If the program is missing, fails, or leaves a nep.txt that cannot be read.
         """
@@ -116,7 +135,7 @@ class NepTrainer(Engine):
         model = read_nep_txt(work / "nep.txt")
         return TrainingResult(
             nep_txt=work / "nep.txt",
-            hyperparameters=self.hyperparameters(request.elements),
+            hyperparameters=self.hyperparameters(request.elements, warm=request.start is not None),
             n_parameters=model.header.n_parameters,
             loss_curve=_loss_table(work / "loss.out"),
             errors=training_errors(work / "nep.txt", frames),
@@ -129,8 +148,14 @@ class NepTrainer(Engine):
             seeded=ours,
         )
 
-    def nep_in(self, elements: tuple[str, ...]) -> NepIn:
-        """Return nep.in for a list of elements, every hyper-parameter said."""
+    def nep_in(self, elements: tuple[str, ...], *, warm: bool = False) -> NepIn:
+        """Return nep.in for a list of elements, every hyper-parameter said.
+
+        Parameters
+        ----------
+        warm
+            Begin from the nep.txt and nep.restart beside it (GPUMD's nep: from v5.6 on).
+        """
         return NepIn(
             species=tuple(elements),
             cutoff=((self.cutoff_radial_a, self.cutoff_angular_a),),
@@ -151,11 +176,12 @@ class NepTrainer(Engine):
             zbl=self.zbl_a,
             # written only where it is not the default; see the docstring of the class
             output_interval=max(1, min(OUTPUT_INTERVAL, self.steps // 10)),
+            import_q_scaler=int(warm),
         )
 
-    def hyperparameters(self, elements: tuple[str, ...]) -> dict[str, Any]:
+    def hyperparameters(self, elements: tuple[str, ...], *, warm: bool = False) -> dict[str, Any]:
         """Return nep.in keyword by keyword, as it is stored with the member."""
-        lines = [line.split() for line in format_nep_in(self.nep_in(elements)).splitlines()]
+        lines = [line.split() for line in format_nep_in(self.nep_in(elements, warm=warm)).splitlines()]
         content: dict[str, Any] = {}
         for keyword, *words in lines:
             values = words[1:] if keyword == "type" else [_number(word) for word in words]
@@ -169,9 +195,13 @@ class NepTrainer(Engine):
         staging, work = directory / "staging", directory / RUN_FOLDER
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
-        write_nep_in(staging / "nep.in", self.nep_in(request.elements))
+        write_nep_in(staging / "nep.in", self.nep_in(request.elements, warm=request.start is not None))
         write_structures(staging / "train.xyz", frames)
-        inputs = {name: (staging / name).read_bytes() for name in INPUT_FILES}
+        names: tuple[str, ...] = INPUT_FILES
+        if request.start is not None:
+            _write_start(staging, request.start)
+            names = (*INPUT_FILES, *START_FILES)
+        inputs = {name: (staging / name).read_bytes() for name in names}
         digest = inputs_sha256({**inputs, "seed": str(seed).encode()})
         ours_goes_on = seed is not None and (work / CHECKPOINT_NAME).exists() and _digest_of(directory) == digest
         if ours_goes_on or finished_facts(directory, digest) is not None:
@@ -181,6 +211,13 @@ class NepTrainer(Engine):
             staging.rename(work)
             replace_text(directory / STARTED_FILE, digest)
         return digest
+
+
+def _write_start(directory: Path, nep_txt: Path) -> None:
+    """Put a member beside nep.in, with its parameters as the means of the search."""
+    shutil.copyfile(nep_txt, directory / "nep.txt")
+    parameters = read_nep_txt(nep_txt).parameters
+    write_restart(directory / "nep.restart", parameters, np.full_like(parameters, WARM_SPREAD))
 
 
 def training_errors(nep_txt: Path, frames: Sequence[LabelledFrame]) -> Errors:
@@ -272,7 +309,8 @@ def _run(argv: list[str], directory: Path, digest: str, threads: int, lock: int)
     finished = run_program([*argv, *options], work, lock, threads=threads)
     said = (work / "stdout.txt").read_text(encoding="utf-8", errors="replace")
     if finished.status != 0:
-        raise EngineError(f"training in {work} {finished.in_words()}: {last_words(work)}")
+        failure = DivergedError if BROKE_DOWN in last_words(work) else EngineError
+        raise failure(f"training in {work} {finished.in_words()}: {last_words(work)}")
     if LAST_LINE not in said:
         raise EngineError(f"training in {work} ended but did not say '{LAST_LINE}': {last_words(work)}")
     try:
