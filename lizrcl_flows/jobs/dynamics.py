@@ -21,6 +21,9 @@ class RunPlan:
     ----------
     index
         Generation that the run belongs to.
+    sample_every, active_threshold
+        Steps between samples; where a threshold (eV/A) is given, an engine that can check them with GPUMD's ``active``
+        stores only those above it.
     """
 
     purpose: str
@@ -33,6 +36,7 @@ class RunPlan:
     seed: int
     equilibration_steps: int = 0
     supercell: tuple[int, int, int] = (1, 1, 1)
+    active_threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,22 @@ class Driver:
         return self.committee.id if self.committee is not None else str(self.level)
 
 
+def trajectory_id(archive: Archive, campaign: Campaign, plan: RunPlan, driver: Driver) -> str:
+    """Return the id that the trajectory of a run has, or will have."""
+    structure = archive.get(Structure, campaign.cell(plan.phase))
+    return Trajectory.id_for(**_identity(campaign, plan, structure, driver))
+
+
 def run_once(archive: Archive, campaign: Campaign, plan: RunPlan, driver: Driver, dynamics: Dynamics) -> str:
     """Return the id of the run's trajectory; the run is computed unless it is in the archive."""
     structure = archive.get(Structure, campaign.cell(plan.phase))
     identity = _identity(campaign, plan, structure, driver)
-    trajectory_id = Trajectory.id_for(**identity)
-    if not archive.exists(Trajectory, trajectory_id):
-        with work_directory(trajectory_id) as directory:
+    name = Trajectory.id_for(**identity)
+    if not archive.exists(Trajectory, name):
+        with work_directory(name) as directory:
             archive.put(_integrated(archive, structure, identity, (plan, driver, dynamics), directory))
-    count_cost(archive, campaign, archive.get(Trajectory, trajectory_id))
-    return trajectory_id
+    count_cost(archive, campaign, archive.get(Trajectory, name))
+    return name
 
 
 def _integrated(
@@ -91,6 +101,7 @@ def _integrated(
         seed=plan.seed,
         supercell=plan.supercell,
         threads=load_settings().threads,
+        active_threshold=plan.active_threshold,
     )
     result = dynamics.run(request, directory / "run")
     return Trajectory(
@@ -99,7 +110,9 @@ def _integrated(
         formula=structure.formula,
         phase=structure.phase,
         region=structure.region,
+        cell=plan.phase,
         n_frames=result.n_frames,
+        n_checked=result.n_checked,
         thermo=result.thermo,
         health=result.health,
         files=tuple(archive.put_file(path) for path in (result.trajectory, *result.files)),
@@ -130,6 +143,7 @@ def _identity(campaign: Campaign, plan: RunPlan, structure: Structure, driver: D
         "equilibration_steps": plan.equilibration_steps,
         "time_step_fs": plan.time_step_fs,
         "sample_every": plan.sample_every,
+        "active_threshold": plan.active_threshold,
         "seed": plan.seed,
         "engine": driver.engine,
         "campaign": campaign.name,

@@ -1,6 +1,5 @@
 """Molecular dynamics with any ASE calculator, a foundation model or a NEP file for example."""
 
-import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -11,10 +10,16 @@ from lizrcl_flows.documents import Level
 from lizrcl_flows.documents.spec import ExplorationSpec, FoundationSpec
 from lizrcl_flows.engines.calculators import CalculatorChoice, compute_apart
 from lizrcl_flows.engines.dynamics.base import DynamicsRequest, DynamicsResult
-from lizrcl_flows.engines.dynamics.gpumd_files import TRAJECTORY_FILE, model_of, result_of, run_in_of
+from lizrcl_flows.engines.dynamics.gpumd_files import (
+    TRAJECTORY_FILE,
+    model_of,
+    result_of,
+    run_in_of,
+    strip_predictions,
+)
 from lizrcl_flows.engines.dynamics.gpumd_health import count_frames, judge
 from lizrcl_flows.engines.finished import finished_facts, inputs_sha256, mark_finished, write_inputs
-from lizrcl_flows.engines.processes import replace_text, sole_use
+from lizrcl_flows.engines.processes import sole_use
 from lizrcl_flows.engines.serial import Engine
 from lizrcl_flows.errors import EngineError
 from lizrcl_flows.gpumd import HEALTH_FILE, render_run_in
@@ -23,7 +28,6 @@ from lizrcl_flows.gpumd.release import NEWEST
 
 PROGRAM = "lizrcl_flows.engines.dynamics.integration"
 RUN_FOLDER = "ase"
-_PREDICTION = re.compile(r' (?:energy|virial|stress)=(?:"[^"]*"|\S+)')
 
 
 @dataclass
@@ -32,7 +36,8 @@ class AseDynamics(Engine):
 
     NVT is the stochastic velocity rescaling of Bussi, Donadio and Parrinello (2007), NPT that with the stochastic cell
     rescaling of Bernetti and Bussi (2020): the ensembles of GPUMD's ``nvt_bdp`` and ``npt_scr``. With one thread, equal
-    requests give equal bits. The frames hold geometry only; the energies of the run are in ``thermo.out``.
+    requests give equal bits. The frames hold geometry only; the energies of the run are in ``thermo.out``. Every sample
+    is stored: there is no committee here that could judge it.
 
     Parameters
     ----------
@@ -96,7 +101,7 @@ class AseDynamics(Engine):
             If the calculator fails at the start, or the run is ended from outside.
         """
         choice = self._choice(request)
-        run_in = run_in_of(request, self, choice.level().id)
+        run_in = run_in_of(request, self, [choice.level().id])
         inputs = {
             "model.xyz": render_model_xyz(model_of(request)).encode(),
             "run.in": render_run_in(run_in, NEWEST).encode(),
@@ -128,7 +133,7 @@ def _run_afresh(
     if health is None:
         reason = outcome.get("reason", "it did not say why")
         raise EngineError(f"structure {request.structure.id}: no dynamics with {choice.title}: {reason}")
-    _strip_predictions(work / TRAJECTORY_FILE)
+    strip_predictions(work / TRAJECTORY_FILE, work / TRAJECTORY_FILE)
     return {
         "n_frames": n_frames,
         "health": health.as_dict(),
@@ -136,9 +141,3 @@ def _run_afresh(
         "executable": f"{choice.title} {choice.version()}",
         "wall_s": finished.wall_s,
     }
-
-
-def _strip_predictions(trajectory: Path) -> None:
-    """Take energy, virial and stress out of the frames: they are a model's and look like labels to other programs."""
-    lines = trajectory.read_text(encoding="utf-8").splitlines(keepends=True)
-    replace_text(trajectory, "".join(_PREDICTION.sub("", line) if "Properties=" in line else line for line in lines))

@@ -21,7 +21,10 @@ class DynamicsRequest:
     steps, equilibration_steps
         Production steps that are sampled, after equilibration steps that are not.
     sample_every
-        Steps between stored frames.
+        Steps between stored frames, or between checks where `active_threshold` is given.
+    active_threshold
+        Where given, an engine that runs the whole committee along may store only the frames whose deviation exceeds it
+        (eV/A), and then says how many it checked. None stores every sampled frame.
     """
 
     structure: Structure
@@ -37,6 +40,7 @@ class DynamicsRequest:
     seed: int
     supercell: tuple[int, int, int] = (1, 1, 1)
     threads: int = 1
+    active_threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class DynamicsResult:
     trajectory
         Extended XYZ with every whole sampled frame; unwrapped positions stand beside the wrapped ones where the engine
         writes them. The file exists even where the run ended before the first frame.
+    n_checked
+        Samples of which the frames are those with a large deviation; None where every sample was stored.
     inputs_sha256
         SHA-256 over the input files, potential included.
     seeded
@@ -66,6 +72,7 @@ class DynamicsResult:
     files: tuple[Path, ...] = field(default=())
     inputs_sha256: str = ""
     seeded: bool = True
+    n_checked: int | None = None
 
 
 class Dynamics(Protocol):

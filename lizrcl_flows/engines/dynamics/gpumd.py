@@ -8,13 +8,21 @@ from typing import Any
 
 from lizrcl_flows.documents.spec import ExplorationSpec
 from lizrcl_flows.engines.dynamics.base import DynamicsRequest, DynamicsResult
-from lizrcl_flows.engines.dynamics.gpumd_files import TRAJECTORY_FILE, model_of, result_of, run_in_of
+from lizrcl_flows.engines.dynamics.gpumd_files import (
+    CHECKED_FRAMES_FILE,
+    CHECKS_FILE,
+    TRAJECTORY_FILE,
+    model_of,
+    result_of,
+    run_in_of,
+    strip_predictions,
+)
 from lizrcl_flows.engines.dynamics.gpumd_health import count_frames, judge
 from lizrcl_flows.engines.finished import finished_facts, inputs_sha256, mark_finished, write_inputs
 from lizrcl_flows.engines.processes import find_program, is_ours, last_words, run_program, sole_use, version_in
 from lizrcl_flows.engines.serial import Engine
 from lizrcl_flows.errors import EngineError
-from lizrcl_flows.gpumd import Release, render_run_in
+from lizrcl_flows.gpumd import Release, read_active, render_run_in
 from lizrcl_flows.gpumd.model_xyz import render_model_xyz
 from lizrcl_flows.gpumd.release import NEWEST
 from lizrcl_flows.settings import load_settings
@@ -28,6 +36,9 @@ RUN_FOLDER = "gpumd"
 @dataclass
 class GpumdDynamics(Engine):
     """Run ``gpumd`` with the committee's first member, in a fresh directory.
+
+    Where a request has an `active_threshold`, GPUMD's ``active`` evaluates all members on the way and the trajectory is
+    what it wrote, as geometry with the deviation that it found; its table of checks is among the files.
 
     Parameters
     ----------
@@ -79,10 +90,13 @@ class GpumdDynamics(Engine):
         return result_of(directory / RUN_FOLDER, request, facts, seeded=ours or request.ensemble == "nve")
 
     def _inputs(self, request: DynamicsRequest, release: Release) -> dict[str, bytes]:
+        potentials = {"nep.txt": Path(request.potentials[0])}
+        if request.active_threshold is not None:
+            potentials |= {f"nep_{number}.txt": Path(path) for number, path in enumerate(request.potentials) if number}
         return {
             "model.xyz": render_model_xyz(model_of(request)).encode(),
-            "run.in": render_run_in(run_in_of(request, self, "nep.txt"), release).encode(),
-            "nep.txt": Path(request.potentials[0]).read_bytes(),
+            "run.in": render_run_in(run_in_of(request, self, list(potentials)), release).encode(),
+            **{name: path.read_bytes() for name, path in potentials.items()},
         }
 
     def _releases(self, argv: list[str], directory: Path, lock: int, *, ours: bool) -> list[Release]:
@@ -122,6 +136,7 @@ def _run_once(
     shutil.rmtree(work, ignore_errors=True)
     write_inputs(work, inputs)
     finished = run_program(argv, work, lock, threads=request.threads)
+    n_checked = _take_checked_frames(work)
     n_frames = count_frames(work / TRAJECTORY_FILE)
     health = judge(work, finished, request.temperature_k, n_frames)
     if health is None:
@@ -129,6 +144,7 @@ def _run_once(
         return None
     facts = {
         "n_frames": n_frames,
+        "n_checked": n_checked,
         "health": health.as_dict(),
         "version": version_in(work),
         "executable": " ".join(argv),
@@ -137,3 +153,12 @@ def _run_once(
     digest = inputs_sha256(inputs)
     mark_finished(directory, digest, inputs_sha256=digest, **facts)
     return {"inputs_sha256": digest, **facts}
+
+
+def _take_checked_frames(work: Path) -> int | None:
+    """Make the frames that ``active`` wrote the trajectory; return how many it checked, or None where it did not."""
+    if not (work / CHECKS_FILE).exists():
+        return None
+    (work / CHECKED_FRAMES_FILE).touch()
+    strip_predictions(work / CHECKED_FRAMES_FILE, work / TRAJECTORY_FILE)
+    return len(read_active(work / CHECKS_FILE).eps)

@@ -1,5 +1,7 @@
 """A run in GPUMD's files: the input that asks for it, and what the output says of it."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -7,8 +9,10 @@ import numpy as np
 
 from lizrcl_flows.documents import Health, ThermoSummary
 from lizrcl_flows.engines.dynamics.base import DynamicsRequest, DynamicsResult
+from lizrcl_flows.engines.processes import replace_text
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.gpumd import (
+    Active,
     Command,
     CorrectVelocity,
     DumpFrames,
@@ -28,7 +32,10 @@ from lizrcl_flows.gpumd import (
 from lizrcl_flows.science.thermo import summarise
 
 TRAJECTORY_FILE = "dump.xyz"
-_KEPT_FILES = ("thermo.out", "run.in", "model.xyz", "health.json", "stdout.txt")
+CHECKS_FILE = "active.out"
+CHECKED_FRAMES_FILE = "active.xyz"
+_KEPT_FILES = ("thermo.out", "run.in", "model.xyz", "health.json", "stdout.txt", CHECKS_FILE)
+_PREDICTION = re.compile(r' (?:energy|virial|stress)=(?:"[^"]*"|\S+)')
 
 
 class Integration(Protocol):
@@ -50,8 +57,10 @@ class Integration(Protocol):
     correct_velocity_every: int
 
 
-def run_in_of(request: DynamicsRequest, integration: Integration, potential: str) -> RunIn:
+def run_in_of(request: DynamicsRequest, integration: Integration, potentials: Sequence[str]) -> RunIn:
     """Return the commands of a run: equilibration without output, then sampling.
+
+    With several potentials GPUMD's ``active`` samples: frames are stored where the deviation is large.
 
     Parameters
     ----------
@@ -59,11 +68,11 @@ def run_in_of(request: DynamicsRequest, integration: Integration, potential: str
         The run.
     integration
         Thermostat, barostat and corrections.
-    potential
-        What the ``potential`` line says.
+    potentials
+        What the ``potential`` lines say; the first drives the run.
     """
     commands: list[Command] = [
-        Potential(potential),
+        *(Potential(potential) for potential in potentials),
         Velocity(request.temperature_k, request.seed),
         TimeStep(request.time_step_fs),
     ]
@@ -76,10 +85,28 @@ def run_in_of(request: DynamicsRequest, integration: Integration, potential: str
         ensemble,
         *correction,
         DumpThermo(thermo_interval(request)),
-        DumpFrames(request.sample_every, TRAJECTORY_FILE, ("unwrapped_position",)),
+        _sampling(request, len(potentials)),
         Run(request.steps),
     ]
     return RunIn(tuple(commands))
+
+
+def _sampling(request: DynamicsRequest, n_potentials: int) -> Command:
+    if request.active_threshold is None or n_potentials < 2:
+        return DumpFrames(request.sample_every, TRAJECTORY_FILE, ("unwrapped_position",))
+    return Active(
+        request.sample_every,
+        has_velocity=False,
+        has_force=False,
+        has_uncertainty=False,
+        threshold=request.active_threshold,
+    )
+
+
+def strip_predictions(frames: Path, target: Path) -> None:
+    """Copy frames without energy, virial and stress: they are a model's and look like labels to other programs."""
+    lines = frames.read_text(encoding="utf-8").splitlines(keepends=True)
+    replace_text(target, "".join(_PREDICTION.sub("", line) if "Properties=" in line else line for line in lines))
 
 
 def _ensemble(request: DynamicsRequest, integration: Integration) -> Ensemble:
@@ -133,7 +160,8 @@ def result_of(work: Path, request: DynamicsRequest, facts: dict[str, Any], *, se
     request
         What was asked for.
     facts
-        What was remembered: ``n_frames``, ``health``, ``version``, ``executable``, ``wall_s``, ``inputs_sha256``.
+        What was remembered: ``n_frames``, ``health``, ``version``, ``executable``, ``wall_s``, ``inputs_sha256``, and
+        ``n_checked`` where frames were stored by ``active``.
     seeded
         Whether all random numbers followed from the seed.
     """
@@ -153,4 +181,5 @@ def result_of(work: Path, request: DynamicsRequest, facts: dict[str, Any], *, se
         files=tuple(path for path in (work / name for name in _KEPT_FILES) if path.exists()),
         inputs_sha256=facts["inputs_sha256"],
         seeded=seeded,
+        n_checked=facts.get("n_checked"),
     )
