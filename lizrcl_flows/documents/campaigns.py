@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from lizrcl_flows.documents.base import Document, Record
+from lizrcl_flows.documents.base import Document, FileRef, Record
 from lizrcl_flows.documents.quantities import (
     CoreHours,
     Count,
@@ -30,6 +30,9 @@ CRYSTALS = "crystals"
 INITIAL_SELECTION = "initial_selection"
 """Kind and key of the event of a campaign that says which structures were chosen for the first labels."""
 
+SELECTION = "selection"
+"""Kind of the events of a campaign that say what the screening of a generation found and chose."""
+
 EXTENSION = "extension"
 """Kind of the events of a campaign that say which labels joined a data set, once for each generation and split."""
 
@@ -38,6 +41,10 @@ EXPLORATION = "exploration"
 
 EXTENDED = "extended"
 """Kind of the events of a campaign that change what its file says, as far as that may change."""
+
+REOPENED = "reopened"
+"""Kind of the events of a campaign that had ended and was extended, with the key ``reopened/<index>``: what the
+generations up to that index met or lacked does not end it any more."""
 
 CampaignState = Literal["new", "running", "paused", "converged", "out_of_budget", "at_limit", "stalled", "complete"]
 GenerationState = Literal["running", "closed", "converged", "stalled", "promoted", "rolled_back"]
@@ -217,6 +224,12 @@ class Generation(Document):
     gates: tuple[GateResult, ...] = ()
     eps_lo_used: Force | None = Field(default=None, description="lower threshold; in mode adaptive it moves")
     n_control: Count = Field(default=0, description="labels drawn at random, an unbiased control")
+    explored_eps: FileRef | None = Field(
+        default=None,
+        description="npz: run, frame, time_fs, eps (n,) of every explored frame, eps_atoms end to end, n_atoms (n,); "
+        "trajectories, models, metric, ddof",
+    )
+    note: str = Field(default="", description="what is worth knowing of screening and selection, in words")
     convergence: ConvergenceEvidence | None = None
     stalled_reason: str = ""
     timings: tuple[PhaseTiming, ...] = ()

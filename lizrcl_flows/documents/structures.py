@@ -28,6 +28,7 @@ class Origin(Record):
         "sampling",
         "exploration",
         "production",
+        "validation",
     ]
     source: str = Field(default="", description="bundled name, file name, or id of the parent document")
     parameters: dict[str, JsonValue] = Field(default_factory=dict, description="strain, rattle, seed, frame, ...")
@@ -113,6 +114,9 @@ class Candidate(Document):
         default=None, description="place in the map of the pool: two leading principal components of its descriptors"
     )
     formula: str
+    control: bool = Field(
+        default=False, description="drawn at random from all explored frames, whatever the committee says of them"
+    )
     verdict: Literal["selected", "spare", "rejected"]
-    reason: str = Field(default="", description="why it was rejected or left as spare")
+    reason: str = Field(default="", description="why it was rejected or left as spare, or that it is a control")
     offence: Offence | None = None

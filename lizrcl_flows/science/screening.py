@@ -38,6 +38,31 @@ class Judged:
     offence: Offence | None = None
 
 
+def lower_threshold(eps: Array, spec: ScreeningSpec) -> float:
+    """Return the deviation (eV/A) from which on a frame is doubtful.
+
+    Mode `fixed`: eps_lo of the campaign file. Mode `adaptive`: of the frames that eps_hi does not reject, the share
+    `candidate_rate`, and `n_candidates_min` at least, are doubtful; where eps_lo would leave fewer, the threshold is
+    the eps of the last of them, so that frames of equal eps are on the same side. After the adaptive lower trust level
+    of DP-GEN (Y. Zhang et al., Comput. Phys. Commun. 253, 107206 (2020)); unlike there, it never rises above eps_lo.
+
+    Parameters
+    ----------
+    eps
+        Committee deviation of each explored frame (eV/A), shape (n,); what is not finite counts as above eps_hi.
+    spec
+        Mode, rates and thresholds.
+    """
+    if spec.mode == "fixed":
+        return spec.eps_lo
+    below = np.sort(eps[np.isfinite(eps) & (eps <= spec.eps_hi)])[::-1]
+    if below.size == 0:
+        return spec.eps_lo
+    # a product such as 0.07 * 100 is a hair above the whole number that is meant
+    wanted = max(int(np.ceil(spec.candidate_rate * below.size - 1e-9)), spec.n_candidates_min)
+    return min(spec.eps_lo, float(below[min(wanted, below.size) - 1]))
+
+
 def screen_frames(
     frames: Sequence[Judged],
     spec: ScreeningSpec,
