@@ -1,10 +1,11 @@
-"""`lizrcl campaign new|list|status|initial|start|run|advance|pause|resume`."""
+"""`lizrcl campaign new|list|start|run|advance|pause|resume`; the other commands have files of their own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lizrcl_flows.cli.extending import extend
 from lizrcl_flows.cli.initial import initial
 from lizrcl_flows.cli.lazy import SuggestingGroup
 from lizrcl_flows.cli.local_runs import local_run, shown, workdir_option
@@ -35,6 +36,7 @@ def campaign() -> None:
 
 
 campaign.add_command(initial)
+campaign.add_command(extend)
 
 
 @campaign.command("new")

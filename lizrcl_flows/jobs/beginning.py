@@ -1,5 +1,6 @@
 """How a campaign begins: its structures checked and stored, its first turn submitted."""
 
+import json
 from collections.abc import Mapping, Sequence
 
 from jobflow import job
@@ -7,6 +8,7 @@ from jobflow import job
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign, Dataset, Level, Structure
 from lizrcl_flows.documents.campaigns import CRYSTALS
+from lizrcl_flows.documents.changes import differences, reason_against
 from lizrcl_flows.documents.spec import CampaignSpec
 from lizrcl_flows.engines.labelling import make_labeller
 from lizrcl_flows.errors import InputError
@@ -16,6 +18,9 @@ from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.jobs.turns import TurnMaker, advance, submit_part
 from lizrcl_flows.science.phases import starting_crystals
 from lizrcl_flows.science.structures import supercell
+
+_SHORT = 60
+"""Characters of a value that a message repeats."""
 
 
 @job
@@ -44,7 +49,7 @@ def new_campaign(archive: Archive, spec: CampaignSpec, *, dry_run: bool = False)
     ------
     InputError
         If a structure holds an element that the campaign does not list or atoms that overlap, or if another campaign
-        has the name already.
+        has the name already; the sentence says in which keys they differ, and which of these may change.
     """
     crystals = {
         name: [crystal.revised(campaign=spec.name, parents=()) for crystal in found]
@@ -60,9 +65,9 @@ def new_campaign(archive: Archive, spec: CampaignSpec, *, dry_run: bool = False)
     )
     for other in archive.find(Campaign, {"name": spec.name}):
         if other.id != campaign.id:
-            raise InputError(
-                f"campaign '{spec.name}' exists already with other contents ({other.id}); give this one another name"
-            )
+            if other.phases == campaign.phases and other.current == spec:
+                return other  # the file has been brought up to what the campaign goes by since it was extended
+            raise InputError(_taken(other, spec))
     _check_imported(archive, campaign)
     if not dry_run:
         if not archive.exists(Campaign, campaign.id):
@@ -70,6 +75,30 @@ def new_campaign(archive: Archive, spec: CampaignSpec, *, dry_run: bool = False)
             archive.put(campaign)
         _keep_crystals(archive, campaign, crystals)
     return campaign
+
+
+def _taken(other: Campaign, spec: CampaignSpec) -> str:
+    """Return why a changed file is no new campaign of that name: what differs, and what of it may change."""
+    found = differences(other.current, spec)
+    if not found:
+        return (
+            f"campaign '{spec.name}' exists already ({other.id}) with other structures under the same file; give this "
+            "one another name"
+        )
+    refused = {key: reason for key in found if (reason := reason_against(key))}
+    told = ", ".join(f"{key} {_short(old)} there and {_short(new)} in the file" for key, (old, new) in found.items())
+    if refused:
+        key, reason = next(iter(refused.items()))
+        advice = f"{key} cannot change, because {reason}; give this one another name"
+    else:
+        wanted = " ".join(f"{key}={_short(new)}" for key, (_, new) in found.items())
+        advice = f"`lizrcl campaign extend {spec.name} {wanted}` changes it"
+    return f"campaign '{spec.name}' exists already with other contents ({other.id}): {told}; {advice}"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHORT else "..."
 
 
 def _check_imported(archive: Archive, campaign: Campaign) -> None:

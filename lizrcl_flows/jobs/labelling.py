@@ -30,7 +30,7 @@ def label_structures(campaign_id: str, index: int, structures: list[str], purpos
     """
     structures = structures or []
     with open_archive() as archive:
-        wish = archive.get(Campaign, campaign_id).spec.labelling.batch_size
+        wish = archive.get(Campaign, campaign_id).current.labelling.batch_size
         level = archive.put(labeller.level())
     size = max(wish, -(-len(structures) // MAX_BATCHES))
     batches = [structures[start : start + size] for start in range(0, len(structures), size)]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign, Committee, Generation
+from lizrcl_flows.documents.campaigns import REOPENED
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.jobs.submitters import Submitter
 from lizrcl_flows.science.convergence import is_converged
@@ -107,16 +108,23 @@ def submit_once(archive: Archive, campaign: Campaign, turn: int | str, maker: Tu
     return not found
 
 
-def next_step(archive: Archive, campaign: Campaign) -> NextStep:
-    """Read from the archive what comes next."""
+def next_step(archive: Archive, campaign: Campaign, *, reopened: int | None = None) -> NextStep:
+    """Read from the archive what comes next.
+
+    Parameters
+    ----------
+    reopened
+        Generation that an extension is about to overrule, beside those that extensions have overruled.
+    """
     closed = list(archive.find(Generation, {"campaign_id": campaign.id}, sort=[("index", 1)]))
     if campaign.state == "paused":
         return NextStep(None, "paused", "the campaign is paused; `lizrcl campaign resume` goes on")
     if not closed:
         return _first_step(archive, campaign)
-    if closed[-1].stalled_reason:
+    last = _reopened(archive, campaign, closed) if reopened is None else reopened
+    if closed[-1].stalled_reason and closed[-1].index > last:
         return NextStep(None, "stalled", closed[-1].stalled_reason)
-    ended = _ended(campaign, closed)
+    ended = _ended(campaign, closed, last)
     if ended is None:
         index = closed[-1].index + 1
         return NextStep(index, "running", f"generation {index} goes on from generation {index - 1}")
@@ -176,9 +184,24 @@ def _after_learning(archive: Archive, campaign: Campaign, state: str, why: str) 
     return NextStep(PRODUCTION, state, why)
 
 
-def _ended(campaign: Campaign, closed: list[Generation]) -> tuple[str, str] | None:
+def reopening_key(index: int) -> str:
+    """Return the key of the event by which a campaign goes on although it had ended with this generation."""
+    return f"{REOPENED}/{index}"
+
+
+def _reopened(archive: Archive, campaign: Campaign, closed: list[Generation]) -> int:
+    """Return the last generation that an extension has overruled, or -1; older ones than count are not looked at."""
+    recent = closed[-campaign.current.convergence.n_generations :]
+    overruled = (
+        turn.index for turn in reversed(recent) if archive.recorded_event(campaign.id, reopening_key(turn.index))
+    )
+    return next(overruled, -1)
+
+
+def _ended(campaign: Campaign, closed: list[Generation], reopened: int) -> tuple[str, str] | None:
     spec = campaign.current
-    if is_converged([generation.convergence for generation in closed], spec.convergence):
+    counted = [generation.convergence for generation in closed if generation.index > reopened]
+    if is_converged(counted, spec.convergence):
         return "converged", f"converged: {spec.convergence.n_generations} generations in a row met the criterion"
     if spec.budget.labels is not None and campaign.labels_spent >= spec.budget.labels:
         return "out_of_budget", f"the budget of {spec.budget.labels} labels is spent"

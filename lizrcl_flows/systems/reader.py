@@ -72,7 +72,12 @@ def load_campaign(source: str | Path | Mapping[str, Any]) -> CampaignSpec:
     try:
         return CampaignSpec.model_validate(merged)
     except ValidationError as error:
-        raise InputError(f"{origin}: {_sentence(error.errors()[0])}") from error
+        raise InputError(f"{origin}: {validation_sentence(error)}") from error
+
+
+def validation_sentence(error: ValidationError) -> str:
+    """Return what is wrong with the content of a campaign file: the key, the value, what would be accepted."""
+    return _sentence(error.errors()[0])
 
 
 def _without_replaced_engines(defaults: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
