@@ -152,9 +152,7 @@ def refused_by_lizrcl(words: list[str]) -> str:
     missing = [
         parameter.name
         for parameter in command.params
-        if isinstance(parameter, click.Argument)
-        and parameter.required
-        and not _is_given(options.get(parameter.name))
+        if isinstance(parameter, click.Argument) and parameter.required and not _is_given(options.get(parameter.name))
     ]
     if "help" in options:
         return ""
