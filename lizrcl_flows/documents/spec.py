@@ -109,6 +109,17 @@ class CampaignSpec(Record):
         return self
 
     @model_validator(mode="after")
+    def _frames_are_there(self) -> "CampaignSpec":
+        wants = ["screening.mode 'adaptive'"] if self.screening.mode == "adaptive" else []
+        wants += ["selection.random_share"] if self.selection.random_share > 0 else []
+        if wants and self.exploration.active_every is not None:
+            raise ValueError(
+                f"exploration: active_every stores only frames above screening.eps_lo, but {wants[0]} needs all of "
+                "them; leave active_every out, or that"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _foundation_is_there(self) -> "CampaignSpec":
         wants = [f"phases: {phase.name}: relaxed" for phase in self.phases if phase.relaxed]
         wants += ["initial: sampling"] if self.initial.sampling else []

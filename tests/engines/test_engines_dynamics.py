@@ -6,7 +6,9 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +18,10 @@ from lizrcl_flows.engines.dynamics import ENGINES, make_dynamics, make_sampler
 from lizrcl_flows.engines.dynamics.ase import AseDynamics
 from lizrcl_flows.engines.dynamics.base import DynamicsRequest
 from lizrcl_flows.engines.dynamics.gpumd import GpumdDynamics
+from lizrcl_flows.engines.dynamics.gpumd_files import strip_predictions
 from lizrcl_flows.errors import EngineError, InputError
 from lizrcl_flows.gpumd import parse_run_in, read_dump_xyz
+from lizrcl_flows.nep import Committee, read_nep_txt, write_nep_txt
 
 ELEMENTS = ("Li", "Zr", "Cl")
 
@@ -105,6 +109,18 @@ class DynamicsContract:
         assert engine.run(request, tmp_path / "run").health == result.health
 
 
+@pytest.fixture(scope="module")
+def committee(potential, tmp_path_factory):
+    """Four nep.txt files: the trained member, and three with its parameters changed by 2 %."""
+    directory = tmp_path_factory.mktemp("committee")
+    model, paths = read_nep_txt(potential), [potential]
+    for seed in range(1, 4):
+        factors = np.random.default_rng(seed).normal(1.0, 0.02, size=model.parameters.shape)
+        paths.append(directory / f"nep{seed}.txt")
+        write_nep_txt(paths[-1], replace(model, parameters=model.parameters * factors))
+    return paths
+
+
 WORKER = """
 import pickle, sys
 from pathlib import Path
@@ -147,6 +163,62 @@ class TestGpumdOnThisMachine(DynamicsContract):
         monkeypatch.setenv("LIZRCL_GPUMD_COMMAND", "lizrcl-gpumd --seed 5")
         result = GpumdDynamics().run(request_of(crystal, potential), tmp_path / "run")
         assert result.executable.endswith("lizrcl-gpumd --seed 5 --threads 1")
+
+    def test_active_stores_what_the_committee_doubts_and_counts_what_it_checked(
+        self, engine, crystal, committee, tmp_path
+    ):
+        evaluator = Committee.from_files(committee)
+        request = request_of(crystal, None, potentials=committee, temperature_k=900.0, steps=200)
+        everything = engine.run(request, tmp_path / "all")
+        assert everything.n_checked is None
+        assert everything.n_frames == 20
+        eps = np.array([evaluator.evaluate([frame])[0].eps for frame in read_dump_xyz(everything.trajectory)])
+        threshold = float(np.median(eps))
+        doubtful = engine.run(replace(request, active_threshold=threshold), tmp_path / "active")
+        assert doubtful.n_checked == 20
+        assert doubtful.n_frames == (eps > threshold).sum() == 10
+        found = list(read_dump_xyz(doubtful.trajectory))
+        assert [frame.eps for frame in found] == pytest.approx(eps[eps > threshold], rel=1e-5)
+        assert [evaluator.evaluate([frame])[0].eps for frame in found] == pytest.approx(
+            [f.eps for f in found], rel=1e-5
+        )
+        times = [frame.time_fs for frame in read_dump_xyz(everything.trajectory)]
+        assert [frame.time_fs for frame in found] == [times[number] for number in np.flatnonzero(eps > threshold)]
+        assert "active.out" in {path.name for path in doubtful.files}
+        assert engine.run(replace(request, active_threshold=threshold), tmp_path / "active") == doubtful
+
+    def test_frames_of_active_hold_nothing_that_passes_for_a_label(self, engine, crystal, committee, tmp_path):
+        import ase.io
+
+        result = engine.run(request_of(crystal, None, potentials=committee, active_threshold=0.0), tmp_path / "run")
+        assert result.n_frames == result.n_checked == 4
+        for atoms in ase.io.read(result.trajectory, format="extxyz", index=":"):
+            assert atoms.calc is None
+            assert set(atoms.arrays) == {"numbers", "positions"}
+            assert set(atoms.info) == {"Time", "uncertainty"}
+        for frame in read_dump_xyz(result.trajectory):
+            told = frame.prediction
+            assert told.energy is told.forces is told.virial is told.pressure is told.atom_energies is None
+
+    @pytest.mark.parametrize("release", ["v5.6", "v5.6-snapshot"])
+    def test_predictions_are_taken_out_of_what_gpumd_itself_wrote(self, release, tmp_path):
+        written = Path(__file__).parents[1] / "gpumd_golden" / "md" / release / "nve" / "active.xyz"
+        strip_predictions(written, tmp_path / "dump.xyz")
+        before, after = list(read_dump_xyz(written)), list(read_dump_xyz(tmp_path / "dump.xyz"))
+        assert [frame.eps for frame in after] == [frame.eps for frame in before]
+        for frame in after:
+            assert frame.prediction.energy is frame.prediction.virial is frame.prediction.pressure is None
+
+    def test_active_that_finds_nothing_or_blows_up_says_how_many_it_checked(self, engine, crystal, committee, tmp_path):
+        known = engine.run(request_of(crystal, None, potentials=committee, active_threshold=1e9), tmp_path / "known")
+        assert (known.n_frames, known.n_checked, known.health.status) == (0, 4, "ok")
+        assert known.trajectory.read_text() == ""
+        wild = {"time_step_fs": 25.0, "steps": 2000, "sample_every": 1, "temperature_k": 1500.0}
+        request = request_of(crystal, None, potentials=committee, active_threshold=0.0, **wild)
+        result = engine.run(request, tmp_path / "wild")
+        assert result.health.status == "blown_up"
+        assert 0 < result.n_frames <= result.n_checked < 2000
+        assert len(list(read_dump_xyz(result.trajectory))) == result.n_frames
 
 
 TOY = "toy_calculator:ToyIonic"

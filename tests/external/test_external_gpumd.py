@@ -167,6 +167,31 @@ def test_dynamics_engine_runs_gpumd(gpumd, name, supercell, ensemble, pressure_g
     assert all(frame.unwrapped_positions is not None for frame in frames)
 
 
+def test_dynamics_engine_lets_gpumd_judge_frames(gpumd, tmp_path):
+    potentials = [GOLDEN / "md" / "nep0.txt", GOLDEN / "md" / "nep1.txt"]
+    request = DynamicsRequest(
+        structure=load_structure("Li2ZrCl6_alpha_ordered"),
+        potentials=potentials,
+        elements=ELEMENTS,
+        ensemble="nvt",
+        temperature_k=300.0,
+        pressure_gpa=None,
+        steps=40,
+        equilibration_steps=0,
+        time_step_fs=1.0,
+        sample_every=10,
+        seed=1,
+        active_threshold=0.0,
+    )
+    result = GpumdDynamics(command=gpumd[0]).run(request, tmp_path / "run")
+    assert result.health.status == "ok", result.health.reason
+    assert result.n_frames == result.n_checked == 4
+    evaluator = Committee.from_files(potentials)
+    for frame in read_dump_xyz(result.trajectory):
+        assert frame.prediction.energy is frame.prediction.forces is frame.prediction.virial is None
+        assert evaluator.evaluate([frame])[0].eps == pytest.approx(frame.eps, abs=FORCE)
+
+
 def test_training_engine_runs_nep(new_nep, tmp_path):
     pairs = []
     for frame in read_structures(GOLDEN / "nep" / "train.xyz")[:6]:

@@ -80,6 +80,14 @@ def test_overrides_replace_leaves_and_whole_lists():
         ({"screening": {"eps_lo": "0.3 eV"}}, r"screening.eps_lo: '0.3 eV' is not accepted: .*\(unit: eV/A\)"),
         ({"selection": {"engine": "best"}}, "selection.engine: 'best' is not accepted"),
         ({"screening": {"eps_hi": 0.1}}, "eps_hi must be larger than eps_lo"),
+        (
+            {"exploration": {"active_every": 50}, "screening": {"mode": "adaptive"}},
+            "exploration: active_every stores only frames above screening.eps_lo, but screening.mode 'adaptive' needs",
+        ),
+        (
+            {"exploration": {"active_every": 50}, "selection": {"random_share": 0.1}},
+            "but selection.random_share needs all of them; leave active_every out, or that",
+        ),
         ({"production": [{"phase": "beta", "temperature_k": 300, "steps": 3}]}, "phase 'beta' is none of"),
         (
             {"exploration": {"conditions": [{"ensemble": "nvt", "temperature_k": "hot"}]}},

@@ -29,7 +29,8 @@ def _advanced(stage: Stage, progress: Progress, campaign: "Campaign", work_dir: 
         files = work_dir.glob(f"{campaign.id}-g{progress.turn}-m*/*/**/loss.out")
         fractions = _fractions(files, lambda path: _last_number(path) / spec.training.steps)
     elif stage.name == "explore by dynamics":
-        lines = _thermo_lines(spec.exploration.steps, spec.exploration.sample_every)
+        exploration = spec.exploration
+        lines = _thermo_lines(exploration.steps, exploration.active_every or exploration.sample_every)
         fractions = _fractions(work_dir.glob("tra_*/*/**/thermo.out"), lambda path: _n_lines(path) / lines)
     elif stage.name == "production dynamics" and spec.production:
         run = spec.production[min(stage.done, len(spec.production) - 1)]
