@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive
@@ -111,14 +111,17 @@ def _preparing_stages(archive: "Archive", campaign: "Campaign", place: dict[str,
 
 
 def _exploration_stages(archive: "Archive", campaign: "Campaign", index: int) -> tuple[Stage, ...]:
-    spec = campaign.current
+    from lizrcl_flows.documents.campaigns import EXPLORATION
+
     place = {"campaign": campaign.name, "generation": index}
     runs = {**place, "purpose": "exploration"}
+    decided = archive.recorded_event(campaign.id, f"{EXPLORATION}/{index}")
+    planned = len(campaign.explored_phases()) * campaign.current.exploration.runs_per_phase
     blown = _count(archive, "Trajectory", {**runs, "health.status": {"$ne": "ok"}})
     explored = Stage(
         "explore by dynamics",
         _count(archive, "Trajectory", runs),
-        len(campaign.explored_phases()) * spec.exploration.runs_per_phase,
+        len(cast("list[Any]", decided.value)) if decided else planned,
         note=f"{blown} stopped early" if blown else "",
     )
     doubtful = _count(archive, "Candidate", place)

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from lizrcl_flows.documents import Generation, Trajectory
+from lizrcl_flows.cli.progress import _exploration_stages
+from lizrcl_flows.documents import Campaign, Generation, Trajectory
 from lizrcl_flows.documents.campaigns import EXPLORATION, LedgerEntry
 from lizrcl_flows.engines.dynamics.gpumd import GpumdDynamics
 from lizrcl_flows.errors import LizrclError
@@ -102,6 +103,10 @@ def test_runs_are_decided_once_and_run_as_decided(workplace):
     ids = [explore.original(campaign.id, 1, run, dynamics) for run in event.value]
     assert ids == again.output["trajectories"]
     assert workplace.ids() == before
+    campaign = archive.get(Campaign, campaign.id)
+    explored = next(iter(_exploration_stages(archive, campaign, 1)))
+    assert (explored.done, explored.total) == (4, 4)
+    assert next(iter(_exploration_stages(archive, campaign, 2))).total == 10
     following = submit_exploration.original(campaign.id, 2, dynamics)
     assert len(following.detour.jobs) == 10
 
