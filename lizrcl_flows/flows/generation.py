@@ -22,6 +22,7 @@ from lizrcl_flows.jobs.exploration import submit_exploration
 from lizrcl_flows.jobs.routing import in_category
 from lizrcl_flows.jobs.screening import screen_and_select
 from lizrcl_flows.jobs.training import evaluate_fresh, evaluate_holdout, train_committee
+from lizrcl_flows.jobs.validation import evaluate_train, validate_curves
 
 
 @dataclass
@@ -76,10 +77,18 @@ class GenerationMaker(Maker):
         evaluate = in_category(
             evaluate_holdout(*here, train.output, holdout["dataset"] if holdout else None), "cpu", "evaluate hold-out"
         )
-        evaluations = {"fresh": fresh.output, "holdout": evaluate.output}
+        parity = in_category(evaluate_train(*here, train.output), "cpu", "evaluate training set")
+        curves = in_category(validate_curves(*here, train.output), "cpu", "validate curves and hops")
+        evaluations = {
+            "fresh": fresh.output,
+            "holdout": evaluate.output,
+            "train": parity.output,
+            "curves": curves.output,
+        }
         close = in_category(
             close_generation(*here, explored, labelled, closing_maker, evaluations),
             "cpu",
             "close generation",
         )
-        return Flow([*steps, *label_jobs, fresh, train, evaluate, close], name=f"{campaign.name} generation {index}")
+        tried = [fresh, train, evaluate, parity, curves]
+        return Flow([*steps, *label_jobs, *tried, close], name=f"{campaign.name} generation {index}")

@@ -23,6 +23,7 @@ from lizrcl_flows.jobs.context import open_archive, provenance
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.jobs.training import committee_of
 from lizrcl_flows.jobs.turns import INITIAL, PRODUCTION, AdvanceReport, TurnMaker, advance, turn_id
+from lizrcl_flows.jobs.validation import gate_results
 from lizrcl_flows.science.convergence import complete_evidence
 
 COUNTS = (
@@ -106,7 +107,7 @@ def _generation(
     evaluation_after = _holdout(archive, after)
     counts = {name: explored[name] for name in COUNTS if explored.get(name) is not None}
     stalled = _stalled(index, counts, labelled, after)
-    gates: tuple[GateResult, ...] = ()
+    gates = gate_results(archive, campaign, index, before, after)
     documents = (before, after, labelled.get("dataset"), evaluation_before, evaluation_after, *evaluations.values())
     return Generation(
         campaign=campaign.name,
