@@ -6,6 +6,7 @@ from pydantic import Field
 
 from lizrcl_flows.documents.base import Record
 from lizrcl_flows.documents.quantities import Count, Energy, EnergyPerAtom, Force, Index, Number
+from lizrcl_flows.documents.spec_learning import HopSpec
 from lizrcl_flows.units import Unit
 
 VolumePerAtom = Annotated[float, Unit("A^3/atom")]
@@ -55,7 +56,8 @@ class HopProfile(Record):
 
     phase: str
     number: Index = Field(description="place of the hop in the campaign file's list, from 0")
-    species: str
+    settings: HopSpec = Field(description="what was asked for")
+    cell: str | None = Field(default=None, description="structure id of the phase's cell, to which its indices refer")
     n_atoms: Count
     structures: tuple[str, ...] = Field(description="structure id of each image, from start to end")
     distance: tuple[PathLength, ...] = Field(description="length of the path in configuration space up to each image")

@@ -136,8 +136,7 @@ def gate_results(
     """
     if before is None or after is None or before == after:
         return ()
-    dataset = archive.get(Committee, after).dataset
-    new = _known_of(archive, after, _newest_holdout(archive, after), dataset)
+    new = _known_of(archive, after, _newest_holdout(archive, after))
     old, held_back = (
         _known_of(archive, name, new.holdout.labels_sha256 if new.holdout else None) if name else None
         for name in (before, _held_back(archive, campaign, index))
@@ -161,10 +160,10 @@ def _newest_holdout(archive: Archive, committee: str) -> str | None:
     return next((str(record["labels_sha256"]) for record in found), None)
 
 
-def _known_of(archive: Archive, committee: str, holdout: str | None, dataset: str | None = None) -> Tried:
+def _known_of(archive: Archive, committee: str, holdout: str | None) -> Tried:
     """Return the evaluations of a committee on a hold-out and along curves; of several the newest."""
     found: dict[str, Evaluation | None] = {}
-    for kind, extra in (("holdout", {"labels_sha256": holdout}), ("curves", {"dataset": dataset} if dataset else {})):
+    for kind, extra in (("holdout", {"labels_sha256": holdout}), ("curves", {})):
         criteria = {"committee": committee, "kind": kind, **extra}
         order = [("generation", -1), ("created_at", -1), ("_id", 1)]
         found[kind] = next(iter(archive.find(Evaluation, criteria, sort=order, limit=1)), None)
@@ -248,7 +247,7 @@ def _hop(trial: _Trial, campaign: Campaign, number: int, hop: HopSpec) -> HopPro
         return HopProfile(
             phase=hop.phase,
             number=number,
-            species=hop.species,
+            settings=hop,
             n_atoms=0,
             structures=(),
             distance=(),
@@ -260,7 +259,7 @@ def _hop(trial: _Trial, campaign: Campaign, number: int, hop: HopSpec) -> HopPro
     path = find_path(ends, lambda: NepCalculator(trial.committee), hop)
     images = [_image(trial, cell, (number, place), image) for place, image in enumerate(path.images)]
     results, labels = trial.add(images)
-    return hop_profile(number, hop, path, [image.id for image in images], (results, labels))
+    return hop_profile(number, hop, cell.id, path, [image.id for image in images], (results, labels))
 
 
 def _image(trial: _Trial, cell: Structure, place: tuple[int, int], image: "Atoms") -> Structure:

@@ -72,11 +72,9 @@ def gate_results(
     results = [*_error_gates(before.holdout, after.holdout, spec.gate_error_margin)]
     earlier, other = (tried.curves if tried else None for tried in (before, held_back))
     if after.curves is not None:
-        whole = after.curves
-        results += [
-            _curve_gate(curve, _curve(earlier, curve), _curve(other, curve), spec) for curve in whole.energy_volumes
-        ]
-        results += [_barrier_gate(hop, _hop(earlier, hop, whole), _hop(other, hop, whole), spec) for hop in whole.hops]
+        curves, hops = after.curves.energy_volumes, after.curves.hops
+        results += [_curve_gate(curve, _curve(earlier, curve), _curve(other, curve), spec) for curve in curves]
+        results += [_barrier_gate(hop, _hop(earlier, hop), _hop(other, hop), spec) for hop in hops]
     return tuple(results)
 
 
@@ -251,10 +249,10 @@ def _curve(evaluation: Evaluation | None, like: EnergyVolumeCurve) -> EnergyVolu
     return next((curve for curve in found if curve.structures == like.structures), None)
 
 
-def _hop(evaluation: Evaluation | None, like: HopProfile, of: Evaluation) -> HopProfile | None:
-    """Return the same hop, where what was asked for is the same."""
-    found = evaluation.hops if evaluation is not None and evaluation.labels_sha256 == of.labels_sha256 else ()
-    return next((hop for hop in found if (hop.phase, hop.number) == (like.phase, like.number)), None)
+def _hop(evaluation: Evaluation | None, like: HopProfile) -> HopProfile | None:
+    """Return the same hop in the same cell."""
+    found = evaluation.hops if evaluation is not None else ()
+    return next((hop for hop in found if (hop.cell, hop.settings) == (like.cell, like.settings)), None)
 
 
 def _rms(values: Array) -> float:

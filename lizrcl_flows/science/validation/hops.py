@@ -147,6 +147,7 @@ def find_path(ends: "tuple[Atoms, Atoms, int]", calculator: Callable[[], Any], h
 def hop_profile(
     number: int,
     hop: HopSpec,
+    cell: str,
     path: HopPath,
     structures: Sequence[str],
     found: tuple[Sequence[CommitteeResult], Sequence[float | None]],
@@ -157,6 +158,8 @@ def hop_profile(
     ----------
     number
         Place of the hop in the campaign file's list.
+    cell
+        Id of the phase's cell.
     structures
         Id of each image.
     found
@@ -172,7 +175,8 @@ def hop_profile(
     return HopProfile(
         phase=hop.phase,
         number=number,
-        species=hop.species,
+        settings=hop,
+        cell=cell,
         n_atoms=len(path.images[0]),
         structures=tuple(structures),
         distance=tuple(map(float, _distances(path.images))),

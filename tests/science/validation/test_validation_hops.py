@@ -59,7 +59,7 @@ def test_the_barriers_of_a_tilted_double_well_are_found_both_ways():
     path = find_path(hop_ends(two_ions(), hop), DoubleWell, hop)
     assert path.converged, path.problem
     energies = [image.get_potential_energy() for image in path.images]
-    profile = hop_profile(0, hop, path, ["str_0"] * 7, ([Said(e, 1.1 * e) for e in energies], [None] * 7))
+    profile = hop_profile(0, hop, "str_0", path, ["str_0"] * 7, ([Said(e, 1.1 * e) for e in energies], [None] * 7))
     start, saddle, end = extremes()
     # a committee of two, of which the second's energies are a tenth larger, all of them
     assert profile.barrier_forward == pytest.approx(1.05 * (saddle - start), abs=1e-3)
@@ -85,7 +85,7 @@ def test_a_hop_between_equivalent_sites_has_one_barrier():
     path = find_path(hop_ends(ALPHA, hop), ToyIonic, hop)
     assert path.converged, path.problem
     energies = [image.get_potential_energy() for image in path.images]
-    profile = hop_profile(1, hop, path, ["str_0"] * 5, ([Said(e) for e in energies], []))
+    profile = hop_profile(1, hop, "str_0", path, ["str_0"] * 5, ([Said(e) for e in energies], []))
     assert profile.barrier_forward == pytest.approx(profile.barrier_backward, abs=0.03)
     assert 0.2 < profile.barrier_forward < 0.6
     assert profile.n_atoms == 26
@@ -136,7 +136,7 @@ def test_ends_that_fall_into_one_place_are_no_path():
 
     hop = HopSpec(phase="well", atom=0, vacancy=1)
     path = find_path(hop_ends(two_ions(), hop), OneWell, hop)
-    profile = hop_profile(0, hop, path, ["str_0"] * 2, ([Said(0.0), Said(0.0)], []))
+    profile = hop_profile(0, hop, "str_0", path, ["str_0"] * 2, ([Said(0.0), Said(0.0)], []))
     assert "the same place" in profile.problem
     assert profile.barrier_forward is None
 
@@ -165,6 +165,6 @@ def test_a_path_without_a_barrier_between_its_ends_says_so():
     path = find_path(hop_ends(two_ions(), hop), DoubleWell, hop)
     n = len(path.images)
     falling = [Said(-0.1 * i) for i in range(n)]
-    profile = hop_profile(0, hop, path, ["str_0"] * n, (falling, [1.0 + 0.1 * i for i in range(n)]))
+    profile = hop_profile(0, hop, "str_0", path, ["str_0"] * n, (falling, [1.0 + 0.1 * i for i in range(n)]))
     assert "highest at an end" in profile.problem
     assert profile.energy_label == pytest.approx([0.1 * i for i in range(n)])
