@@ -1,194 +1,250 @@
-"""The job that judges explored frames with the committee and chooses which of them are worth a label."""
+"""The job that judges explored frames with the committee and decides which of them are worth a label."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jobflow import job
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.documents import Campaign, Candidate, Committee, Label, Offence, Origin, Structure, Trajectory
-from lizrcl_flows.documents.arrays import Array
-from lizrcl_flows.engines.selection.base import Pool, Selection, Selector
-from lizrcl_flows.gpumd import TrajectoryFrame, read_dump_xyz
-from lizrcl_flows.jobs.context import derived_seed, open_archive, provenance, work_directory
-from lizrcl_flows.jobs.datasets import dataset_before
-from lizrcl_flows.jobs.training import committee_files, committee_of, labelled_structures
+from lizrcl_flows.documents import (
+    Campaign,
+    Candidate,
+    Committee,
+    ConvergenceEvidence,
+    Offence,
+    Structure,
+    Trajectory,
+)
+from lizrcl_flows.documents.campaigns import SELECTION
+from lizrcl_flows.engines.selection.base import Selector
+from lizrcl_flows.jobs.context import open_archive, provenance, work_directory
+from lizrcl_flows.jobs.explored import ExploredFrames, fetch_frames
+from lizrcl_flows.jobs.selecting import Candidates, Chosen, choose, known_structures
+from lizrcl_flows.jobs.training import committee_files, committee_of
 from lizrcl_flows.nep import Committee as NepCommittee
 from lizrcl_flows.science.convergence import convergence_evidence
-from lizrcl_flows.science.descriptors import mean_descriptors, nep_environments
 from lizrcl_flows.science.geometry import shortest_contact
-from lizrcl_flows.science.screening import Judged, count_rejections, eps_statistics, screen_frames
-from lizrcl_flows.science.structures import structure_from_frame
+from lizrcl_flows.science.ledger import ledger_entries
+from lizrcl_flows.science.screening import (
+    Judged,
+    count_rejections,
+    eps_statistics,
+    lower_threshold,
+    screen_frames,
+    screening_note,
+)
+from lizrcl_flows.settings import load_settings
 
-FRAMES_PER_CALL = 64
-"""Frames that the committee evaluates in one call: enough to fill the threads, few enough for any memory."""
+SPARE = "not chosen within the number of labels of this generation"
+CONTROL = "drawn at random as a control"
+
+EPS_FILE = "explored_eps.npz"
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A frame about which the committee disagrees."""
+class _Screened:
+    """What the filters make of the explored frames.
 
-    trajectory: Trajectory
-    structure: Structure
-    eps_atoms: Array
+    Attributes
+    ----------
+    doubtful
+        Frames with eps >= eps_lo by their number; a candidate has no reason.
+    structures
+        Of these frames, by the same numbers.
+    """
+
+    eps_lo: float
+    doubtful: dict[int, Judged]
+    structures: dict[int, Structure]
+    n_accurate: int
+
+    @property
+    def candidates(self) -> list[int]:
+        return [number for number, frame in self.doubtful.items() if not frame.reason]
 
 
 @job
 def screen_and_select(campaign_id: str, index: int, trajectories: list[str], selector: Selector) -> dict[str, Any]:
-    """Judge every explored frame, write the doubtful ones as candidates, return what to label and the counts."""
-    with open_archive() as archive, work_directory(f"{campaign_id}-g{index}-screen") as directory:
+    """Judge every explored frame, write the doubtful ones as candidates, return what to label and the counts.
+
+    What was decided first stands: a rerun, when labels have been computed and money has been spent, must not give one
+    generation two selections.
+
+    Returns
+    -------
+    dict
+        ``structures``: ids of what is to be labelled, ``control``: of those among them that were drawn at random, the
+        counts, thresholds, ledger and convergence evidence of the generation's document, ``note``: what is worth
+        saying in words.
+    """
+    with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
-        committee = committee_of(archive, campaign.name, up_to=index - 1)
-        if committee is None:
-            return {"structures": []}
-        runs = archive.get_many(Trajectory, [name for name in trajectories if name])
-        evaluator = NepCommittee.from_files(committee_files(archive, committee, directory))
-        judged: list[Judged] = []
-        found: dict[tuple[int, int], _Found] = {}
-        for run, trajectory in enumerate(runs):
-            path = archive.fetch_file(trajectory.files[0], directory / f"run{run}")
-            judged.extend(_judge(campaign, trajectory, path, evaluator, (run, found)))
-        asked = {"campaign": campaign.name, "purpose": {"$ne": "ranking"}}
-        known = {label.structure for label in archive.find(Label, asked)}
-        contact = partial(_contact, found, campaign.current.screening.geometry_factor)
-        doubtful, n_accurate = screen_frames(judged, campaign.current.screening, known, contact)
-        pool = [frame for frame in doubtful if not frame.reason]
-        chosen = _choose(archive, campaign, index, evaluator, [(f, found[f.run, f.frame]) for f in pool], selector)
-        scores = {(pool[i].run, pool[i].frame): score for i, score in zip(chosen.indices, chosen.scores, strict=True)}
-        archive.put_many([found[frame.run, frame.frame].structure for frame in doubtful])
-        archive.put_many(
-            [
-                _candidate(campaign, index, committee, frame, found[place], score=scores.get(place))
-                for frame in doubtful
-                for place in [(frame.run, frame.frame)]
-            ]
-        )
-        eps = np.array([frame.eps for frame in judged])
-        eps_max, eps_median = eps_statistics(eps)
-        evidence = convergence_evidence(
-            np.array([runs[frame.run].temperature_k for frame in judged]),
-            np.array([runs[frame.run].pressure_gpa or 0.0 for frame in judged]),
-            eps,
-            campaign.current.convergence,
-            campaign.current.screening.eps_lo,
-        )
-        return {
-            "structures": [found[pool[i].run, pool[i].frame].structure.id for i in chosen.indices],
-            "n_trajectories": len(runs),
-            "n_explored": len(judged),
-            "n_accurate": n_accurate,
-            "n_candidates": len(pool),
-            "n_rejected": [count.model_dump() for count in count_rejections(doubtful)],
-            "n_selected": len(chosen.indices),
-            "eps_max": eps_max,
-            "eps_median": eps_median,
-            "selection_radii": list(chosen.radii),
-            "convergence": evidence.model_dump(),
-        }
+        key = f"{SELECTION}/{index}"
+        decided = archive.recorded_event(campaign_id, key)
+        if decided is None:
+            runs = archive.get_many(Trajectory, [name for name in trajectories if name])
+            committee = _committee(archive, campaign, index, runs)
+            if committee is None:
+                return {"structures": []}
+            with work_directory(f"{campaign_id}-g{index}-screen") as directory:
+                outcome = _screen_and_select(archive, (campaign, index), (runs, committee), selector, directory)
+            why = outcome["note"] or f"{outcome['n_candidates']} candidates, {outcome['n_selected']} get a label"
+            decided = archive.record_event(campaign_id, SELECTION, value=outcome, why=why, key=key)
+        return cast("dict[str, Any]", decided.value)
 
 
-def _judge(
-    campaign: Campaign,
-    trajectory: Trajectory,
-    path: Path,
-    evaluator: NepCommittee,
-    place: tuple[int, dict[tuple[int, int], _Found]],
-) -> Iterator[Judged]:
-    """Evaluate the frames of one run; keep structure and per-atom eps of those that the committee doubts."""
-    run, found = place
-    with read_dump_xyz(path) as frames:
-        number = 0
-        while chunk := list(islice(frames, FRAMES_PER_CALL)):
-            for frame, result in zip(chunk, evaluator.evaluate(chunk), strict=True):
-                time_fs = frame.time_fs or (number + 1) * trajectory.sample_every * trajectory.time_step_fs
-                structure_id = ""
-                if not result.eps < campaign.current.screening.eps_lo:
-                    structure = _structure(campaign, trajectory, frame, number)
-                    found[run, number] = _Found(trajectory, structure, result.eps_atoms)
-                    structure_id = structure.id
-                yield Judged(run=run, frame=number, time_fs=time_fs, eps=float(result.eps), structure_id=structure_id)
-                number += 1
-
-
-def _structure(campaign: Campaign, trajectory: Trajectory, frame: TrajectoryFrame, number: int) -> Structure:
-    return structure_from_frame(
-        frame,
-        origin=Origin(kind="exploration", source=trajectory.id, parameters={"frame": number}),
-        phase=trajectory.phase,
-        region=trajectory.region,
-        parents=(trajectory.id,),
-    ).revised(campaign=campaign.name, generation=trajectory.generation, provenance=provenance())
-
-
-def _contact(found: Mapping[tuple[int, int], _Found], factor: float, judged: Judged) -> Offence | None:
-    return shortest_contact(found[judged.run, judged.frame].structure, factor)
-
-
-def _choose(
+def _screen_and_select(
     archive: Archive,
-    campaign: Campaign,
-    index: int,
-    evaluator: NepCommittee,
-    pool: Sequence[tuple[Judged, _Found]],
+    place: tuple[Campaign, int],
+    exploration: tuple[Sequence[Trajectory], Committee],
     selector: Selector,
-) -> Selection:
-    """Select within the budget of labels, as different from the training set and from each other as can be."""
-    n_wanted = campaign.current.selection.n_structures
-    if campaign.current.budget.labels is not None:
-        n_wanted = min(n_wanted, max(0, campaign.current.budget.labels - campaign.labels_spent))
-    if not pool or n_wanted == 0:
-        return Selection(indices=(), scores=())
-    dataset = dataset_before(archive, campaign, "train", index)
-    labelled = labelled_structures(archive, archive.dataset_labels(dataset)) if dataset else []
-    known = [structure for structure, _ in labelled]
-    rng = np.random.default_rng(derived_seed(campaign.current.seed, "select", index))
-    return selector.select(_pool(evaluator, pool, known, selector), n_wanted, rng)
+    directory: Path,
+) -> dict[str, Any]:
+    campaign, index = place
+    runs, committee = exploration
+    evaluator = NepCommittee.from_files(committee_files(archive, committee, directory))
+    paths = fetch_frames(archive, runs, directory)
+    explored = ExploredFrames.judge(campaign.name, runs, paths, evaluator, load_settings().threads)
+    screened = _screen(explored, campaign, known_structures(archive, campaign, index))
+    numbers = screened.candidates
+    candidates = Candidates(
+        numbers,
+        [screened.structures[number] for number in numbers],
+        [explored.eps_atoms[number] for number in numbers],
+    )
+    chosen = choose(archive, place, explored, candidates, (evaluator, selector))
+    structures = {**screened.structures, **chosen.controls}
+    scores = {pick.index: pick.score for pick in chosen.picks}
+    written = {**screened.doubtful, **{number: explored.judged[number] for number in chosen.controls}}
+    archive.put_many([structures[number] for number in sorted(written)])
+    archive.put_many(
+        [
+            _candidate(explored, number, (committee, structures[number]), screened, chosen, scores.get(number))
+            for number in sorted(written)
+        ]
+    )
+    explored.save(directory / EPS_FILE, committee)
+    notes = [
+        screening_note(
+            len(explored.judged), list(screened.doubtful.values()), campaign.current.screening, screened.eps_lo
+        )
+    ]
+    return {
+        **_counts(explored, screened, campaign),
+        "structures": [structures[number].id for number in (*scores, *chosen.controls)],
+        "control": [structure.id for structure in chosen.controls.values()],
+        "n_selected": len(scores) + len(chosen.controls),
+        "n_control": len(chosen.controls),
+        "selection_radii": [pick.radius for pick in chosen.picks if pick.radius is not None],
+        "explored_eps": archive.put_file(directory / EPS_FILE).model_dump(mode="json"),
+        "ledger": _ledger(explored, screened, {*scores, *chosen.controls}),
+        "note": "; ".join(part for part in [*notes, *chosen.notes] if part),
+    }
 
 
-def _pool(
-    evaluator: NepCommittee, pool: Sequence[tuple[Judged, _Found]], known: Sequence[Structure], selector: Selector
-) -> Pool:
-    """Describe candidates and training set as the selector needs it."""
-    structures, eps = [found.structure for _, found in pool], np.array([judged.eps for judged, _ in pool])
-    if selector.needs == "rows":
-        return Pool(mean_descriptors(evaluator, structures), mean_descriptors(evaluator, known), eps)
-    atoms = nep_environments(evaluator, structures, [found.eps_atoms for _, found in pool])
-    known_atoms = nep_environments(evaluator, known)
-    return Pool(atoms.means(), known_atoms.means(), eps, environments=atoms, known_environments=known_atoms)
+def _committee(archive: Archive, campaign: Campaign, index: int, runs: Sequence[Trajectory]) -> Committee | None:
+    """Return the committee that explored, whatever was promoted or rolled back since."""
+    names = [run.committee for run in runs if run.committee is not None]
+    if names:
+        return archive.get(Committee, names[0])
+    return committee_of(archive, campaign.name, up_to=index - 1)
+
+
+def _screen(explored: ExploredFrames, campaign: Campaign, known: set[str]) -> _Screened:
+    spec = campaign.current.screening
+    eps_lo = lower_threshold(explored.eps, spec)
+    numbers = [number for number, frame in enumerate(explored.judged) if not frame.eps < eps_lo]
+    structures = explored.structures(numbers)
+    number_of = {(explored.judged[number].run, explored.judged[number].frame): number for number in numbers}
+    named = [replace(explored.judged[number], structure_id=structures[number].id) for number in numbers]
+
+    def contact(frame: Judged) -> Offence | None:
+        return shortest_contact(structures[number_of[frame.run, frame.frame]], spec.geometry_factor)
+
+    doubtful, _ = screen_frames(named, spec, known, contact, eps_lo)
+    n_accurate = len(explored.judged) - len(doubtful) + int(explored.n_unwritten.sum())
+    return _Screened(eps_lo, dict(zip(numbers, doubtful, strict=True)), structures, n_accurate)
+
+
+def _counts(explored: ExploredFrames, screened: _Screened, campaign: Campaign) -> dict[str, Any]:
+    eps_max, eps_median = eps_statistics(explored.eps)
+    return {
+        "n_trajectories": len(explored.runs),
+        "n_explored": len(explored.judged) + int(explored.n_unwritten.sum()),
+        "n_accurate": screened.n_accurate,
+        "n_candidates": len(screened.candidates),
+        "n_rejected": [count.model_dump() for count in count_rejections(list(screened.doubtful.values()))],
+        "eps_max": eps_max,
+        "eps_median": eps_median,
+        "eps_lo_used": screened.eps_lo,
+        "convergence": _evidence(explored, campaign).model_dump(),
+    }
+
+
+def _evidence(explored: ExploredFrames, campaign: Campaign) -> ConvergenceEvidence:
+    """Judge all frames by eps_lo of the campaign file; what `active` did not write is below it."""
+    of_run = [frame.run for frame in explored.judged]
+    of_run += [run for run, count in enumerate(explored.n_unwritten) for _ in range(count)]
+    runs = explored.runs
+    return convergence_evidence(
+        np.array([runs[run].temperature_k for run in of_run]),
+        np.array([runs[run].pressure_gpa or 0.0 for run in of_run]),
+        np.concatenate([explored.eps, np.zeros(int(explored.n_unwritten.sum()))]),
+        campaign.current.convergence,
+        campaign.current.screening.eps_lo,
+    )
+
+
+def _ledger(explored: ExploredFrames, screened: _Screened, selected: set[int]) -> list[dict[str, Any]]:
+    def places(numbers: set[int]) -> set[tuple[int, int]]:
+        return {(explored.judged[number].run, explored.judged[number].frame) for number in numbers}
+
+    entries = ledger_entries(
+        explored.runs, explored.judged, places(selected), screened.eps_lo, places(set(screened.candidates))
+    )
+    return [entry.model_dump(mode="json") for entry in entries]
 
 
 def _candidate(
-    campaign: Campaign, index: int, committee: Committee, judged: Judged, found: _Found, *, score: float | None
+    explored: ExploredFrames,
+    number: int,
+    of: tuple[Committee, Structure],
+    screened: _Screened,
+    chosen: Chosen,
+    score: float | None,
 ) -> Candidate:
-    """Return the document of a frame; one that was chosen has a score."""
-    spare = "not chosen within the number of labels of this generation"
-    trajectory, structure = found.trajectory, found.structure
+    """Return the document of a frame; one that the selector chose has a score."""
+    committee, structure = of
+    frame = screened.doubtful.get(number, explored.judged[number])
+    trajectory = explored.runs[frame.run]
+    control = number in chosen.controls
+    reason = CONTROL if control else frame.reason or (SPARE if score is None else "")
+    rejected = bool(frame.reason) and not control
     return Candidate(
-        campaign=campaign.name,
-        generation=index,
+        campaign=explored.campaign,
+        generation=structure.generation,
         structure=structure.id,
         trajectory=trajectory.id,
         committee=committee.id,
-        frame=judged.frame,
-        time_fs=judged.time_fs,
+        frame=frame.frame,
+        time_fs=frame.time_fs,
         temperature_k=trajectory.temperature_k,
         pressure_gpa=trajectory.pressure_gpa,
         phase=trajectory.phase,
-        eps=judged.eps if np.isfinite(judged.eps) else float("inf"),
+        eps=frame.eps if np.isfinite(frame.eps) else float("inf"),
         n_models=len(committee.members),
         models=committee.members,
         n_atoms=structure.n_atoms,
-        eps_atoms=found.eps_atoms,
+        eps_atoms=explored.eps_atoms[number],
         formula=structure.formula,
         score=score,
-        verdict="rejected" if judged.reason else "spare" if score is None else "selected",
-        reason=judged.reason or (spare if score is None else ""),
-        offence=judged.offence,
+        control=control,
+        verdict="rejected" if rejected else "spare" if score is None and not control else "selected",
+        reason=reason,
+        offence=None if control else frame.offence,
         parents=(structure.id, trajectory.id, committee.id),
         provenance=provenance(),
     )

@@ -82,6 +82,28 @@ class Environments:
             Environments(self.rows[rest], self.numbers[rest], self.frames[rest] - n_frames, self.eps[rest]),
         )
 
+    def part(self, chosen: Indices) -> "Environments":
+        """Return some of the structures, in the order asked for and counted from 0."""
+        starts = np.searchsorted(self.frames, chosen, side="left")
+        counts = np.searchsorted(self.frames, chosen, side="right") - starts
+        first = np.cumsum(counts) - counts
+        atoms = np.arange(int(counts.sum())) + np.repeat(starts - first, counts)
+        eps = self.eps[atoms] if len(self.eps) else self.eps
+        return Environments(self.rows[atoms], self.numbers[atoms], np.repeat(np.arange(len(chosen)), counts), eps)
+
+    def joined(self, other: "Environments") -> "Environments":
+        """Return these structures followed by others; eps is kept where both have it."""
+        if len(self.rows) == 0 or len(other.rows) == 0:
+            return other if len(self.rows) == 0 else self
+        last = int(self.frames[-1]) + 1
+        both = len(self.eps) and len(other.eps)
+        return Environments(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.numbers, other.numbers]),
+            np.concatenate([self.frames, other.frames + last]),
+            np.concatenate([self.eps, other.eps]) if both else np.zeros(0),
+        )
+
     def means(self) -> npt.NDArray[np.float64]:
         """Return the mean of the descriptors of each structure, shape (n_frames, D)."""
         if len(self.rows) == 0:

@@ -68,15 +68,20 @@ def screen_frames(
     spec: ScreeningSpec,
     known_structures: set[str],
     contact: Callable[[Judged], Offence | None],
+    eps_lo: float | None = None,
 ) -> tuple[list[Judged], int]:
     """Split explored frames into accurate ones, rejected ones and candidates.
 
     Parameters
     ----------
+    frames
+        In the order in which they were explored; only doubtful ones need a `structure_id`.
     known_structures
         Ids of structures that already have a label, or are waiting for one.
     contact
         Returns the shortest contact of a frame below the geometry rule, or None. Called only where it matters.
+    eps_lo
+        What `lower_threshold` returned (eV/A); that of the campaign file where absent.
 
     Returns
     -------
@@ -85,7 +90,8 @@ def screen_frames(
     n_accurate
         Number of frames with eps < eps_lo.
     """
-    doubtful = [frame for frame in frames if not frame.eps < spec.eps_lo]
+    threshold = spec.eps_lo if eps_lo is None else eps_lo
+    doubtful = [frame for frame in frames if not frame.eps < threshold]
     judged = [_physical(frame, spec, contact) for frame in doubtful]
     judged = _decorrelate(judged, spec.decorrelation_fs)
     judged = _distinct(judged, known_structures)
@@ -96,6 +102,37 @@ def count_rejections(frames: Sequence[Judged]) -> tuple[RejectionCount, ...]:
     """Return how many frames each reason removed, the most frequent first."""
     counts = Counter(frame.reason for frame in frames if frame.reason)
     return tuple(RejectionCount(reason=reason, count=count) for reason, count in counts.most_common())
+
+
+def screening_note(n_frames: int, doubtful: Sequence[Judged], spec: ScreeningSpec, eps_lo: float) -> str:
+    """Say in words where the thresholds select nothing or everything, or were moved; empty where they do their work.
+
+    Parameters
+    ----------
+    n_frames
+        Explored frames.
+    doubtful
+        What `screen_frames` returned.
+    eps_lo
+        The lower threshold that was used (eV/A).
+    """
+    if n_frames == 0:
+        return "no frame was explored"
+    said = []
+    if eps_lo < spec.eps_lo:
+        said.append(f"eps_lo was lowered from {spec.eps_lo:g} to {eps_lo:.3g} eV/A for enough candidates")
+    counts = count_rejections(doubtful)
+    if not doubtful:
+        said.append(f"all {n_frames} explored frames have eps < {eps_lo:.3g} eV/A: there is nothing to label")
+    elif all(frame.reason for frame in doubtful):
+        told = ", ".join(f"{count.count} {count.reason}" for count in counts)
+        said.append(f"none of the {len(doubtful)} frames with eps >= {eps_lo:.3g} eV/A is a candidate: {told}")
+    if n_frames == len(doubtful) and not (spec.mode == "adaptive" and eps_lo < spec.eps_lo):
+        said.append(
+            f"all {n_frames} explored frames have eps >= {eps_lo:.3g} eV/A: the committee knows none of them, or the "
+            "threshold is too low to tell"
+        )
+    return "; ".join(said)
 
 
 def _physical(frame: Judged, spec: ScreeningSpec, contact: Callable[[Judged], Offence | None]) -> Judged:

@@ -170,3 +170,15 @@ def test_nothing_and_wrong_input():
         Environments(np.zeros((2, 3)), np.zeros(1), np.zeros(2), np.zeros(0))
     with pytest.raises(ValueError, match="3 values of eps"):
         Environments(np.zeros((2, 3)), np.zeros(2), np.zeros(2), np.zeros(3))
+
+
+def test_parts_keep_the_atoms_of_their_structures_together():
+    pool = drawn(3, n_frames=6)
+    some = pool.part(np.array([4, 1]))
+    assert some.frames.tolist() == [0] * 6 + [1] * 6
+    np.testing.assert_array_equal(some.rows, np.concatenate([pool.rows[24:30], pool.rows[6:12]]))
+    both = some.joined(pool.part(np.array([0])))
+    assert both.frames.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    np.testing.assert_array_equal(both.means(), pool.means()[[4, 1, 0]])
+    assert NONE.joined(some) is some
+    assert some.joined(NONE) is some

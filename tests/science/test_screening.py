@@ -4,7 +4,14 @@ import numpy as np
 
 from lizrcl_flows.documents import Offence
 from lizrcl_flows.documents.spec import ScreeningSpec
-from lizrcl_flows.science.screening import Judged, count_rejections, eps_statistics, screen_frames
+from lizrcl_flows.science.screening import (
+    Judged,
+    count_rejections,
+    eps_statistics,
+    lower_threshold,
+    screen_frames,
+    screening_note,
+)
 
 SPEC = ScreeningSpec(eps_lo=0.3, eps_hi=3.0, decorrelation_fs=50.0)
 CONTACT = Offence(quantity="distance_a", value=1.0, threshold=1.6, atoms=(0, 1), species=("Li", "Cl"))
@@ -69,3 +76,64 @@ def test_counts_add_up():
 def test_statistics_leave_out_what_is_not_finite():
     assert eps_statistics(np.array([0.1, 0.5, np.nan, np.inf, 0.3])) == (0.5, 0.3)
     assert eps_statistics(np.array([np.nan])) == (None, None)
+
+
+ADAPTIVE = ScreeningSpec(mode="adaptive", candidate_rate=0.1, n_candidates_min=3, eps_lo=0.3, eps_hi=3.0)
+
+
+def above(eps, threshold):
+    return int((np.asarray(eps) >= threshold).sum())
+
+
+def test_the_fixed_threshold_is_that_of_the_file():
+    assert lower_threshold(np.array([0.01, 5.0, np.nan]), SPEC) == 0.3
+
+
+def test_the_adaptive_threshold_is_lowered_until_the_asked_share_lies_above():
+    eps = np.random.default_rng(0).permutation(np.linspace(0.001, 0.2, 200))
+    threshold = lower_threshold(eps, ADAPTIVE)
+    assert above(eps, threshold) == 20
+    assert lower_threshold(eps[::-1], ADAPTIVE) == threshold
+
+
+def test_the_adaptive_threshold_leaves_the_asked_number_at_least():
+    assert (
+        above([0.01, 0.02, 0.03, 0.04, 0.05], lower_threshold(np.array([0.01, 0.02, 0.03, 0.04, 0.05]), ADAPTIVE)) == 3
+    )
+    assert lower_threshold(np.array([0.01, 0.02]), ADAPTIVE) == 0.01
+
+
+def test_the_adaptive_threshold_is_never_raised():
+    assert lower_threshold(np.linspace(0.0, 1.0, 100), ADAPTIVE) == 0.3
+
+
+def test_frames_beyond_eps_hi_are_no_part_of_the_share():
+    eps = np.concatenate([np.linspace(0.001, 0.2, 100), [9.0] * 900, [np.nan, np.inf]])
+    assert above(eps[:100], lower_threshold(eps, ADAPTIVE)) == 10
+    assert lower_threshold(np.array([9.0, np.inf]), ADAPTIVE) == 0.3
+
+
+def test_frames_of_equal_eps_fall_on_the_same_side():
+    assert above([0.1] * 50, lower_threshold(np.array([0.1] * 50), ADAPTIVE)) == 50
+
+
+def note(eps, spec=SPEC, close=()):
+    frames = [frame(10 * number, value) for number, value in enumerate(eps)]
+    eps_lo = lower_threshold(np.array(eps), spec)
+    doubtful, _ = screen_frames(frames, spec, set(), lambda f: CONTACT if f.frame in close else None, eps_lo)
+    return screening_note(len(frames), doubtful, spec, eps_lo)
+
+
+def test_thresholds_that_do_their_work_need_no_words():
+    assert note([0.1, 0.5, 1.0]) == ""
+
+
+def test_thresholds_that_select_nothing_or_everything_are_spoken_of():
+    assert note([]) == "no frame was explored"
+    assert note([0.1, 0.2]) == "all 2 explored frames have eps < 0.3 eV/A: there is nothing to label"
+    assert note([0.1, 4.0, 0.5], close=[20]) == (
+        "none of the 2 frames with eps >= 0.3 eV/A is a candidate: 1 eps above eps_hi, 1 atoms too close"
+    )
+    assert note([0.4, 0.5]).startswith("all 2 explored frames have eps >= 0.3 eV/A: the committee knows none of them")
+    lowered = note([*np.linspace(0.01, 0.2, 100)], ADAPTIVE)
+    assert lowered == "eps_lo was lowered from 0.3 to 0.183 eV/A for enough candidates"

@@ -1,5 +1,6 @@
 """What every selection engine offers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -34,6 +35,26 @@ class Pool:
     eps: Array
     environments: Environments | None = None
     known_environments: Environments | None = None
+
+    def part(self, allowed: Sequence[int], chosen: Sequence[int]) -> "Pool":
+        """Return the pool of some candidates, with those chosen already among what is known.
+
+        Parameters
+        ----------
+        allowed
+            Candidates of the part, in its order.
+        chosen
+            Candidates that count as known.
+        """
+        rows, taken = np.asarray(allowed, dtype=np.int64), np.asarray(chosen, dtype=np.int64)
+        picked = self.descriptors[taken]
+        known = np.concatenate([self.known, picked]) if len(self.known) else picked
+        if self.environments is None:
+            return Pool(self.descriptors[rows], known, self.eps[rows])
+        covered = self.environments.part(taken)
+        if self.known_environments is not None:
+            covered = self.known_environments.joined(covered)
+        return Pool(self.descriptors[rows], known, self.eps[rows], self.environments.part(rows), covered)
 
 
 @dataclass(frozen=True)
