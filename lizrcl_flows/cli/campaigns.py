@@ -10,6 +10,7 @@ from lizrcl_flows.cli.initial import initial
 from lizrcl_flows.cli.lazy import SuggestingGroup
 from lizrcl_flows.cli.local_runs import local_run, shown, workdir_option
 from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
+from lizrcl_flows.cli.planning import plan
 from lizrcl_flows.cli.progress import (
     ENDED,
     GENERATION_HEADER,
@@ -19,6 +20,7 @@ from lizrcl_flows.cli.progress import (
     generation_row,
     rejection_lines,
 )
+from lizrcl_flows.cli.promotion import promote, rollback
 from lizrcl_flows.cli.session import dry_run_option, find_campaign, json_option, open_archive
 
 if TYPE_CHECKING:
@@ -36,7 +38,10 @@ def campaign() -> None:
 
 
 campaign.add_command(initial)
+campaign.add_command(plan)
 campaign.add_command(extend)
+campaign.add_command(promote)
+campaign.add_command(rollback)
 
 
 @campaign.command("new")

@@ -1,9 +1,10 @@
-"""`lizrcl generation list|show`: what each turn of the loop did."""
+"""`lizrcl generation list|show|diff`: what each turn of the loop did."""
 
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lizrcl_flows.cli.generations_diff import diff
 from lizrcl_flows.cli.lazy import SuggestingGroup
 from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
 from lizrcl_flows.cli.progress import (
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 @click.group(cls=SuggestingGroup)
 def generation() -> None:
-    """List and show the turns of the loop."""
+    """List, show and compare the turns of the loop."""
+
+
+generation.add_command(diff)
 
 
 @generation.command("list")
@@ -61,7 +65,7 @@ def _print_generations(campaign: str, rows: list[dict[str, Any]]) -> None:
 def show_generation(generation_id: str, campaign_name: str | None, as_json: bool) -> None:
     """Show one generation: counts, reasons, errors, convergence, time. ID may be its index in the campaign."""
     with open_archive() as archive:
-        turn = _find(archive, generation_id, campaign_name)
+        turn = find_generation(archive, generation_id, campaign_name)
         row = generation_row(archive, turn)
     content = {**turn.model_dump(mode="json", by_alias=True), "holdout": {k: v for k, v in row.items() if "rmse" in k}}
     if as_json:
@@ -101,7 +105,14 @@ def _campaigns(archive: "Archive", name: str | None) -> "list[Campaign]":
     return [find_campaign(archive, name)] if name else list(archive.find(Campaign, {}, sort=[("created_at", 1)]))
 
 
-def _find(archive: "Archive", generation_id: str, campaign_name: str | None) -> "Generation":
+def find_generation(archive: "Archive", generation_id: str, campaign_name: str | None) -> "Generation":
+    """Return a closed generation by its id, the beginning of it, or its index in the one or the named campaign.
+
+    Raises
+    ------
+    InputError, NotFoundError
+        If an index may be of several campaigns; if there is no such generation.
+    """
     from lizrcl_flows.documents import Generation
     from lizrcl_flows.errors import InputError
 

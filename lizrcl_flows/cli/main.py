@@ -29,7 +29,7 @@ COMMANDS = {
     "system": LazyCommand(f"{_HERE}.systems:system", "material systems: list, show, check a file", _WORK),
     "campaign": LazyCommand(f"{_HERE}.campaigns:campaign", "new, start, run, advance, status, ... of campaigns", _WORK),
     "interface": LazyCommand(f"{_HERE}.interfaces:interface", "search matching planes, build interface cells", _WORK),
-    "generation": LazyCommand(f"{_HERE}.generations:generation", "list and show the turns of the loop", _WORK),
+    "generation": LazyCommand(f"{_HERE}.generations:generation", "list, show and compare the turns of the loop", _WORK),
     "launchpad": LazyCommand(f"{_HERE}.launchpad:launchpad", "write the workflow files for `lpad add`", _WORK),
     "structure": _noun("structure", "atoms and cells"),
     "candidate": _noun("candidate", "explored frames that the committee doubts"),
