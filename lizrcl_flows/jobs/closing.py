@@ -19,12 +19,15 @@ from lizrcl_flows.documents import (
     Trajectory,
 )
 from lizrcl_flows.documents.campaigns import GateResult, LedgerEntry
+from lizrcl_flows.documents.spec import ConvergenceSpec, ExplorationSpec
 from lizrcl_flows.jobs.context import open_archive, provenance
+from lizrcl_flows.jobs.exploration import ledgers_before
 from lizrcl_flows.jobs.submitters import FireWorksSubmitter
 from lizrcl_flows.jobs.training import committee_of
 from lizrcl_flows.jobs.turns import INITIAL, PRODUCTION, AdvanceReport, TurnMaker, advance, turn_id
 from lizrcl_flows.jobs.validation import gate_results
-from lizrcl_flows.science.convergence import complete_evidence
+from lizrcl_flows.science.convergence import complete_evidence, not_seen_lately
+from lizrcl_flows.science.grid import every_cell_failed, grid
 
 COUNTS = (
     "n_trajectories",
@@ -106,7 +109,12 @@ def _generation(
     evaluation_before = _holdout(archive, before)
     evaluation_after = _holdout(archive, after)
     counts = {name: explored[name] for name in COUNTS if explored.get(name) is not None}
-    stalled = _stalled(index, counts, labelled, after)
+    ledger = tuple(LedgerEntry(**entry) for entry in explored.get("ledger", ()))
+    ledgers = {**ledgers_before(archive, campaign.id, index), index: ledger} if index else {}
+    cells = grid(campaign.explored_phases(), campaign.current.exploration.conditions)
+    stalled = _stalled(index, labelled, after)
+    if not stalled and index and not counts.get("n_explored") and every_cell_failed(cells, ledgers):
+        stalled = f"by generation {index} every run in every cell of the grid has failed before its first sample"
     gates = gate_results(archive, campaign, index, before, after)
     documents = (before, after, labelled.get("dataset"), evaluation_before, evaluation_after, *evaluations.values())
     return Generation(
@@ -127,9 +135,15 @@ def _generation(
         evaluation_fresh=evaluations.get("fresh"),
         evaluation_train=evaluations.get("train"),
         evaluation_curves=evaluations.get("curves"),
-        ledger=tuple(LedgerEntry(**entry) for entry in explored.get("ledger", ())),
+        ledger=ledger,
         gates=gates,
-        convergence=_evidence(archive, campaign, index, explored, evaluations.get("fresh"), gates),
+        convergence=_evidence(
+            archive,
+            campaign,
+            index,
+            explored.get("convergence"),
+            (evaluations.get("fresh"), gates, not_seen_lately(cells, ledgers, index, *_asked(campaign))),
+        ),
         stalled_reason=stalled,
         timings=_timings(archive, campaign.name, index),
         parents=tuple(dict.fromkeys([campaign.id, *(name for name in documents if name)])),
@@ -138,22 +152,25 @@ def _generation(
     )
 
 
+def _asked(campaign: Campaign) -> tuple[ExplorationSpec, ConvergenceSpec]:
+    return campaign.current.exploration, campaign.current.convergence
+
+
 def _evidence(
     archive: Archive,
     campaign: Campaign,
     index: int,
-    explored: Mapping[str, Any],
-    fresh: str | None,
-    gates: Sequence[GateResult],
+    told: Mapping[str, Any] | None,
+    tried: tuple[str | None, Sequence[GateResult], str],
 ) -> ConvergenceEvidence | None:
     """Put together what the decision to go on or to stop rests on; none where nothing was explored."""
-    told = explored.get("convergence")
     if not told:
         return None
+    fresh, gates, not_seen = tried
     earlier = archive.find(Generation, {"campaign_id": campaign.id, "index": index - 1}, limit=1)
     evidence = next((generation.convergence for generation in earlier), None)
     errors = (_force_error(archive, fresh), evidence.fresh_rmse_force if evidence else None)
-    return complete_evidence(ConvergenceEvidence(**told), campaign.current.convergence, errors, gates)
+    return complete_evidence(ConvergenceEvidence(**told), campaign.current.convergence, errors, gates, not_seen)
 
 
 def _force_error(archive: Archive, evaluation: str | None) -> float | None:
@@ -175,7 +192,7 @@ def _holdout(archive: Archive, committee: str | None) -> str | None:
     return next((evaluation.id for evaluation in found), None)
 
 
-def _stalled(index: int, counts: Mapping[str, Any], labelled: Mapping[str, Any], committee: str | None) -> str:
+def _stalled(index: int, labelled: Mapping[str, Any], committee: str | None) -> str:
     """Return why the loop cannot go on, or nothing."""
     asked = labelled.get("n_labelled", 0) + labelled.get("n_failed", 0)
     if asked and not labelled.get("n_labelled"):
@@ -183,8 +200,6 @@ def _stalled(index: int, counts: Mapping[str, Any], labelled: Mapping[str, Any],
         return f"none of the {asked} labels of generation {index} was accepted: {reasons}"
     if committee is None:
         return f"generation {index} ended without a committee"
-    if index and not counts.get("n_explored"):
-        return f"generation {index} explored no frame: every run failed before its first sample"
     return ""
 
 

@@ -7,7 +7,9 @@ import numpy as np
 from lizrcl_flows.documents import ConvergenceEvidence
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.documents.campaigns import GateResult
-from lizrcl_flows.documents.spec import ConvergenceSpec
+from lizrcl_flows.documents.spec import ConvergenceSpec, ExplorationSpec
+from lizrcl_flows.science.grid import Cell, Ledgers, n_refined, target_cells
+from lizrcl_flows.science.ledger import key_of
 
 
 def convergence_evidence(
@@ -55,11 +57,48 @@ def convergence_evidence(
     return ConvergenceEvidence(n_frames_in_target=n_frames, fraction_above_eps_lo=fraction, met=met, missing=missing)
 
 
+def not_seen_lately(
+    cells: Sequence[Cell], ledgers: Ledgers, index: int, exploration: ExplorationSpec, spec: ConvergenceSpec
+) -> str:
+    """Say which cells of the target were not explored in the last generations, or nothing.
+
+    Looked at are as many generations as the convergence asks for, or as it takes to walk over the whole grid once.
+
+    Parameters
+    ----------
+    cells
+        The grid.
+    ledgers
+        What each generation did in it, by its index, this one included.
+    index
+        Of this generation.
+    """
+    n_runs = exploration.runs_per_phase * len({cell.phase for cell in cells})
+    walking = n_runs - n_refined(n_runs, exploration.refined_share)
+    window = max(spec.n_generations, -(-len(cells) // walking))
+    seen = {
+        key_of(entry)
+        for number, entries in ledgers.items()
+        if index - window < number <= index
+        for entry in entries
+        if entry.n_explored
+    }
+    target = target_cells(cells, spec)
+    missing = [cell for cell in target if cell.key not in seen]
+    if not missing:
+        return ""
+    cell = missing[0]
+    example = f"{cell.phase} {cell.condition.ensemble} {cell.condition.temperature_k:g} K"
+    last = f"the last {window} generations" if window > 1 else "this generation"
+    return f"{len(missing)} of the {len(target)} cells of the target yielded no frame in {last}, such as {example}"
+
+
 def complete_evidence(
     evidence: ConvergenceEvidence,
     spec: ConvergenceSpec,
     fresh_rmse_force: tuple[float | None, float | None],
     gates: Sequence[GateResult],
+    not_seen: str = "",
 ) -> ConvergenceEvidence:
     """Add what is known once the labels are made and the new committee has been tried.
 
@@ -72,6 +111,8 @@ def complete_evidence(
         before. None where there was no label: nothing was found that was worth one.
     gates
         Regression gates that the new committee was put through.
+    not_seen
+        From `not_seen_lately`.
 
     Returns
     -------
@@ -81,7 +122,7 @@ def complete_evidence(
     """
     now, before = fresh_rmse_force
     failed = [gate for gate in gates if not gate.passed]
-    missing = [evidence.missing] if evidence.missing else []
+    missing = [words for words in (evidence.missing, not_seen) if words]
     if spec.fresh_error_change is not None and now is not None and not _flat(now, before, spec.fresh_error_change):
         told = "nothing to compare with yet" if before is None else f"{before:.3f} a generation earlier"
         missing.append(

@@ -125,7 +125,7 @@ def test_a_campaign_that_blows_up_in_every_cell_stalls_and_says_so(workplace):
     trajectories = list(workplace.archive.find(Trajectory, {"purpose": "exploration"}))
     assert [(run.n_frames, run.health.status) for run in trajectories] == [(0, "blown_up")] * 2
     last = list(workplace.archive.find(Generation, {}, sort=[("index", 1)]))[-1]
-    assert last.stalled_reason.startswith("generation 1 explored no frame")
+    assert last.stalled_reason.startswith("by generation 1 every run in every cell of the grid has failed")
 
 
 def test_without_a_committee_nothing_is_submitted(workplace):

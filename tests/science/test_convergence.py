@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from lizrcl_flows.documents import ConvergenceEvidence
-from lizrcl_flows.documents.campaigns import GateResult
-from lizrcl_flows.documents.spec import ConvergenceSpec
-from lizrcl_flows.science.convergence import complete_evidence, convergence_evidence, is_converged
+from lizrcl_flows.documents.campaigns import GateResult, LedgerEntry
+from lizrcl_flows.documents.spec import ConditionSpec, ConvergenceSpec, ExplorationSpec
+from lizrcl_flows.science.convergence import complete_evidence, convergence_evidence, is_converged, not_seen_lately
+from lizrcl_flows.science.grid import grid
 
 SPEC = ConvergenceSpec(temperature_max_k=1000, pressure_max_gpa=0.1, fraction_above_eps_lo=0.02, n_generations=2)
 MET = convergence_evidence(np.array([300.0]), np.array([0.0]), np.array([0.1]), SPEC, 0.3)
@@ -84,3 +85,24 @@ def test_the_target_has_a_lowest_temperature():
     spec = ConvergenceSpec(temperature_min_k=300.0)
     found = convergence_evidence(np.array([100.0, 300.0]), np.zeros(2), np.array([9.0, 0.1]), spec, 0.3)
     assert (found.n_frames_in_target, found.met) == (1, True)
+
+
+def test_a_target_that_was_not_explored_is_no_convergence():
+    conditions = [ConditionSpec(ensemble="nvt", temperature_k=t) for t in (300, 600, 2000)]
+    cells = grid(["alpha"], conditions)
+    exploration = ExplorationSpec(conditions=conditions, runs_per_phase=2, refined_share=0.5)
+    spec = ConvergenceSpec(n_generations=2)
+
+    def seen(*temperatures, frames=5):
+        return tuple(
+            LedgerEntry(phase="alpha", ensemble="nvt", temperature_k=t, n_runs=1, n_explored=frames)
+            for t in temperatures
+        )
+
+    ledgers = {1: seen(300, 2000), 2: seen(2000), 3: seen(300)}
+    told = not_seen_lately(cells, ledgers, 3, exploration, spec)
+    assert told == "1 of the 2 cells of the target yielded no frame in the last 3 generations, such as alpha nvt 600 K"
+    assert not_seen_lately(cells, {**ledgers, 3: seen(600)}, 3, exploration, spec) == ""
+    assert "1 of the 2 cells" in not_seen_lately(cells, {**ledgers, 3: seen(600, frames=0)}, 3, exploration, spec)
+    met = ConvergenceEvidence(n_frames_in_target=10, fraction_above_eps_lo=0.0, met=True)
+    assert complete_evidence(met, spec, (None, None), [], told).missing == told
