@@ -18,6 +18,7 @@ import argparse
 import os
 import pickle
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Sequence
@@ -28,15 +29,18 @@ from pathlib import Path
 
 import numpy as np
 
-from lizrcl_flows.documents import Origin, Structure
+from lizrcl_flows.documents import Health, Origin, Structure, Trajectory
 from lizrcl_flows.documents.spec import ScreeningSpec, SelectionSpec
 from lizrcl_flows.engines.selection import make_selector
 from lizrcl_flows.engines.selection.base import Pool
-from lizrcl_flows.nep import Committee, LabelledFrame, NepIn, NepModel
+from lizrcl_flows.jobs.explored import ExploredFrames
+from lizrcl_flows.jobs.selecting import describe
+from lizrcl_flows.nep import Committee, LabelledFrame, NepHeader, NepIn, NepModel
 from lizrcl_flows.nep.training import TrainingOptions, train
 from lizrcl_flows.science.environments import Environments
+from lizrcl_flows.science.geometry import shortest_contact
 from lizrcl_flows.science.screening import lower_threshold
-from lizrcl_flows.science.structures import load_structure, structure_from_frame
+from lizrcl_flows.science.structures import load_structure, structure_from_frame, supercell
 
 CALCULATORS = Path(__file__).parents[1] / "tests" / "calculators"
 SPECIES = ("Li", "Zr", "Cl")
@@ -284,6 +288,77 @@ def label_efficiency(world: World, extent: Extent, strategies: Sequence[str], wo
     print(f"{time.perf_counter() - begin:.0f} s for {extent.repeats * len(strategies)} courses")
 
 
+def screening(threads: int, n_frames: int = 1000) -> None:
+    """Judge frames of 108 atoms with a committee of the study's size, and choose 20 of the tenth it doubts most."""
+    header = NepHeader(4, (*SPECIES, "O"), ((6.0, 5.0),) * 4, (8, 8), (12, 12), 4, True, False, 50)
+    rng = np.random.default_rng(0)
+    models = [
+        NepModel(
+            header, rng.normal(scale=0.2, size=header.n_parameters), np.full(header.n_descriptors, 0.1), (200, 100)
+        )
+        for _ in range(N_MEMBERS)
+    ]
+    committee = Committee(models)
+    cell = supercell(load_structure("Li2ZrCl6_ideal_P-31c", phase="ideal"), (3, 2, 1))
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "dump.xyz"
+        write_run(path, cell, n_frames, rng)
+        run = a_run(cell, n_frames)
+        begin = time.perf_counter()
+        explored = ExploredFrames.judge("benchmark", [run], [path], committee, threads)
+        judged = time.perf_counter() - begin
+        rule = ScreeningSpec(mode="adaptive", candidate_rate=0.1, eps_lo=1e9, eps_hi=1e9, decorrelation_fs=0.0)
+        eps_lo = lower_threshold(explored.eps, rule)
+        numbers = np.flatnonzero(explored.eps >= eps_lo).tolist()
+        structures = explored.structures(numbers)
+        contacts = [shortest_contact(structure, rule.geometry_factor) for structure in structures.values()]
+        read = time.perf_counter() - begin - judged
+    selector = make_selector(SelectionSpec(engine="environments", n_structures=20))
+    ordered = [structures[number] for number in numbers]
+    pool = describe(committee, selector, ordered, [explored.eps_atoms[number] for number in numbers], ordered[:1])
+    picks = selector.select(pool, 20, rng).indices
+    everything = time.perf_counter() - begin
+    print(f"screening of {n_frames} frames of {cell.n_atoms} atoms, four members, {threads} thread(s):")
+    print(f"  read and judged {judged:5.1f} s (asked for: 10 s on two cores), {n_frames / judged:.0f} frames/s")
+    print(f"  {len(numbers)} structures read again and {len(contacts)} searched for contacts {read:5.1f} s")
+    print(f"  {len(picks)} chosen by their environments {everything - judged - read:5.1f} s; in all {everything:.1f} s")
+
+
+def write_run(path: Path, cell: Structure, n_frames: int, rng: np.random.Generator) -> None:
+    """Write a file of frames as GPUMD does."""
+    from ase.io import write
+
+    from lizrcl_flows.science.structures import atoms_from_structure
+
+    frames = []
+    for number in range(n_frames):
+        atoms = atoms_from_structure(cell)
+        atoms.positions += rng.normal(scale=rng.uniform(0.05, 0.2), size=atoms.positions.shape)
+        atoms.info["Time"] = 100.0 * (number + 1)
+        frames.append(atoms)
+    write(path, frames, format="extxyz")
+
+
+def a_run(cell: Structure, n_frames: int) -> Trajectory:
+    return Trajectory(
+        purpose="exploration",
+        structure=cell.id,
+        committee="com_0",
+        n_atoms=cell.n_atoms,
+        formula=cell.formula,
+        phase=cell.phase,
+        ensemble="nvt",
+        temperature_k=600.0,
+        steps=100 * n_frames,
+        time_step_fs=1.0,
+        sample_every=100,
+        seed=0,
+        engine="gpumd",
+        n_frames=n_frames,
+        health=Health(status="ok"),
+    )
+
+
 def cached_world(extent: Extent, cache: Path | None, workers: ProcessPoolExecutor) -> World:
     """Make pool, test set and truth, or read them from where an earlier run of the same extent left them."""
     path = cache / f"active_learning_{extent.frames_per_run}_{extent.truth_labels}.pickle" if cache else None
@@ -304,10 +379,15 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--strategies", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
+    parser.add_argument("--only", choices=("labels", "screening"))
     parser.add_argument("--cache", type=Path, help="folder that keeps truth and frames between runs")
     asked = parser.parse_args()
     if os.environ.get("OMP_NUM_THREADS") != "1":
         print("set OMP_NUM_THREADS=1: the processes share the cores", file=sys.stderr)
+    if asked.only != "labels":
+        screening(asked.processes)
+    if asked.only == "screening":
+        return
     extent = QUICK if asked.quick else Extent()
     extent = replace(extent, repeats=asked.repeats or extent.repeats)
     strategies = list(dict.fromkeys(["random", *asked.strategies]))
