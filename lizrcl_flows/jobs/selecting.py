@@ -13,13 +13,14 @@ from lizrcl_flows.jobs.datasets import dataset_before
 from lizrcl_flows.jobs.explored import EpsAtoms, ExploredFrames
 from lizrcl_flows.jobs.training import labelled_structures
 from lizrcl_flows.nep import Committee as NepCommittee
-from lizrcl_flows.science.costs import CostLaw, CostPrior, fit_cost_law
+from lizrcl_flows.science.cost_priors import label_prior
+from lizrcl_flows.science.costs import CostPrior, fit_cost_law
 from lizrcl_flows.science.descriptors import mean_descriptors, nep_environments
 from lizrcl_flows.science.geometry import shortest_contact
 from lizrcl_flows.science.quotas import Allowance, Means, Ranked, fill, means_within, n_controls
 
-LABEL_EXPONENT = 2.5
-"""How the cost of a label grows with its atoms where labels of one size cannot tell."""
+COST_FACTOR = 3.0
+"""Factor within which the mean cost of the labels so far is believed to be that of a label, before it is fitted."""
 
 CONTROLS_PER_READ = 8
 """Frames that are read at a time in search of controls; most are fit."""
@@ -153,8 +154,11 @@ def label_cost(archive: Archive, campaign: Campaign, index: int) -> Callable[[St
     if not paid.any():
         return _unknown
     middle = float(np.exp(np.log(sizes[paid]).mean())), float(np.exp(np.log(hours[paid]).mean()))
-    prior = CostPrior(*middle, factor=3.0, exponent=LABEL_EXPONENT, exponent_sd=0.5)
-    law: CostLaw = fit_cost_law(sizes, hours, prior)
+    labelling = campaign.current.labelling
+    believed = label_prior(labelling.engine, labelling.calculator)  # labels of one size cannot tell the exponent
+    law = fit_cost_law(
+        sizes, hours, CostPrior(*middle, COST_FACTOR, exponent=believed.exponent, exponent_sd=believed.exponent_sd)
+    )
     known: dict[int, float] = {}
 
     def cost(structure: Structure) -> float:
