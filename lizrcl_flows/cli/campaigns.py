@@ -9,27 +9,17 @@ from lizrcl_flows.cli.extending import extend
 from lizrcl_flows.cli.initial import initial
 from lizrcl_flows.cli.lazy import SuggestingGroup
 from lizrcl_flows.cli.local_runs import local_run, shown, workdir_option
-from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
+from lizrcl_flows.cli.output import emit_json, say, show, table
 from lizrcl_flows.cli.planning import plan
-from lizrcl_flows.cli.progress import (
-    ENDED,
-    GENERATION_HEADER,
-    campaign_progress,
-    closed_generations,
-    generation_cells,
-    generation_row,
-    rejection_lines,
-)
+from lizrcl_flows.cli.progress import ENDED, closed_generations
 from lizrcl_flows.cli.promotion import promote, rollback
 from lizrcl_flows.cli.session import dry_run_option, find_campaign, json_option, open_archive
+from lizrcl_flows.cli.status import campaign_status, print_status, status
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive
     from lizrcl_flows.documents import Campaign
     from lizrcl_flows.jobs.turns import AdvanceReport
-
-AS_WRITTEN = "as written"
-"""Reason that the archive gives for a document's first state."""
 
 
 @click.group(cls=SuggestingGroup)
@@ -39,6 +29,7 @@ def campaign() -> None:
 
 campaign.add_command(initial)
 campaign.add_command(plan)
+campaign.add_command(status)
 campaign.add_command(extend)
 campaign.add_command(promote)
 campaign.add_command(rollback)
@@ -90,76 +81,6 @@ def _row(archive: "Archive", entry: "Campaign") -> dict[str, Any]:
         "generations": len(closed_generations(archive, entry)),
         "labels_spent": entry.labels_spent,
     }
-
-
-@campaign.command("status")
-@click.argument("name")
-@json_option
-def status(name: str, as_json: bool) -> None:
-    """Show how a campaign stands: its generations, the running turn, the queue, what is spent."""
-    with open_archive() as archive:
-        content = campaign_status(archive, find_campaign(archive, name))
-    if as_json:
-        emit_json(content)
-        return
-    print_status(content)
-
-
-def campaign_status(archive: "Archive", entry: "Campaign") -> dict[str, Any]:
-    """Return all that `campaign status` tells, as plain values."""
-    from lizrcl_flows.cli.queue import Queue
-
-    progress = campaign_progress(archive, entry)
-    states = reversed(archive.events(entry.id))
-    with Queue.of(archive) as queue:
-        counts, failures = queue.counts(entry.name), queue.failures(entry.name)
-    return {
-        "name": entry.name,
-        "id": entry.id,
-        "system": entry.spec.system,
-        "state": entry.state,
-        "why": next((event.why for event in states if event.field == "state" and event.value == entry.state), ""),
-        "turn": progress.turn,
-        "stages": [{"stage": s.name, "done": s.done, "total": s.total, "note": s.note} for s in progress.stages],
-        "labels_spent": entry.labels_spent,
-        "labels_budget": entry.current.budget.labels,
-        "core_hours_spent": entry.core_hours_spent,
-        "core_hours_budget": entry.current.budget.core_hours,
-        "generations": [generation_row(archive, turn) for turn in closed_generations(archive, entry)],
-        "fireworks": dict(sorted(counts.items())),
-        "failures": [{"fw_id": f.fw_id, "name": f.name, "reason": f.reason} for f in failures],
-    }
-
-
-def print_status(content: dict[str, Any]) -> None:
-    """Print what `campaign_status` returned."""
-    spent = [str(content["labels_spent"]), f"{content['core_hours_spent']:.2f}"]
-    limits = [f" of {content[key]:g}" if content[key] else "" for key in ("labels_budget", "core_hours_budget")]
-    show(
-        pairs(
-            {
-                "campaign": f"{content['name']} ({content['id']})",
-                "state": content["state"] + (f": {content['why']}" if content["why"] not in ("", AS_WRITTEN) else ""),
-                "spent": f"{spent[0]}{limits[0]} labels, {spent[1]}{limits[1]} core hours",
-                "FireWorks": ", ".join(f"{n} {state}" for state, n in content["fireworks"].items()) or "nothing queued",
-            }
-        )
-    )
-    if content["generations"]:
-        click.echo()
-        show(table(GENERATION_HEADER, [generation_cells(row) for row in content["generations"]], dense=True))
-        for line in rejection_lines(content["generations"]):
-            click.echo(line)
-    if content["turn"] is not None:
-        turn = content["turn"]
-        click.echo(f"\nnow: {f'generation {turn}' if isinstance(turn, int) else turn}")
-        stages = [
-            [s["stage"], f"{s['done']} of {'?' if s['total'] is None else s['total']}", s["note"]]
-            for s in content["stages"]
-        ]
-        show(table(["stage", "done", ""], stages))
-    for failure in content["failures"]:
-        say(f"failed: Firework {failure['fw_id']} ({failure['name']}): {failure['reason']}")
 
 
 @campaign.command("start")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lizrcl_flows.cli.output import NOTHING, emit_json, number, pairs, say, show, table
+from lizrcl_flows.cli.estimates import estimate_row, interval
+from lizrcl_flows.cli.output import emit_json, number, pairs, say, show, table
 from lizrcl_flows.cli.session import find_campaign, json_option, open_archive
 
 if TYPE_CHECKING:
     from lizrcl_flows.flows.planning import CampaignPlan, TurnPlan
-    from lizrcl_flows.science.costs import Estimate
 
 ALL_SHOWN = 12
 """Turns up to which each has a line of its own."""
@@ -58,18 +58,6 @@ def _plan(source: str, workers: str, gpumd: bool | None) -> "CampaignPlan":
     except BackendError:
         say("no database: costs are built-in orders of magnitude")
         return plan_campaign(spec, None, staff, gpumd=gpumd)
-
-
-def estimate_row(estimate: "Estimate") -> dict[str, float]:
-    """Return an estimate as plain values: expected amount and 90 % interval."""
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-
-
-def interval(estimate: dict[str, float]) -> str:
-    """Return a 90 % interval in words."""
-    if not estimate["value"]:
-        return NOTHING
-    return f"{number(estimate['low'], 2)} to {number(estimate['high'], 2)}"
 
 
 def _content(plan: "CampaignPlan") -> dict[str, Any]:
