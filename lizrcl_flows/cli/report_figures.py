@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lizrcl_flows.cli.coefficients import campaign_transports
 from lizrcl_flows.cli.progress import closed_generations, holdout_errors
+from lizrcl_flows.cli.validation_figures import validation_figures
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive
@@ -39,6 +40,7 @@ def campaign_figures(archive: "Archive", campaign: "Campaign") -> Iterator[tuple
         n_holdout = next(iter(evaluations.values())).n_structures
         drawn = learning_curve_figure(sizes, [error[1] for error in errors], [error[0] for error in errors], n_holdout)
         yield "learning_curve.png", "Error on the fixed hold-out against the number of training labels", drawn
+    yield from validation_figures(archive, turns)
     transports = campaign_transports(archive, campaign)
     if transports:
         yield "msd.png", "Mean square displacement of the diffusing ion", msd_figure(transports)

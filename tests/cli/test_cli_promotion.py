@@ -162,9 +162,8 @@ def evaluation(filled, committee, index, kind, **content):
     n = content.pop("n", 4)
     arrays = {name: np.zeros(n) for name in ("energy_predicted", "energy_label", "eps", "max_force_error")}
     values = {"campaign": "small", "generation": index, "committee": committee, "parents": (committee,), "groups": ()}
-    made = Evaluation(
-        **{**values, **content}, kind=kind, labels_sha256=canonical_sha256(kind), n_structures=n, n_atoms=36, **arrays
-    )
+    told = {**values, **arrays, **content}
+    made = Evaluation(**told, kind=kind, labels_sha256=canonical_sha256(kind), n_structures=n, n_atoms=36)
     return filled.archive.put(made)
 
 
@@ -302,3 +301,22 @@ def test_a_generation_that_is_not_there_cannot_be_compared(lizrcl, filled):
     outcome = lizrcl("generation", "diff", "0", "9")
     assert outcome.code == 3
     assert "no closed generation 9" in outcome.err
+
+
+def test_the_report_shows_what_was_tried_and_where_it_explored(lizrcl, filled, tmp_path):
+    entry = LedgerEntry(phase="alpha", ensemble="nvt", temperature_k=500, n_runs=2, n_explored=100, n_flagged=9)
+    told = tried(filled, filled.committee, 1, 0.8)
+    chart = {"map_structures": filled.structures[:4], "map_xy": np.eye(4)[:, :2]}
+    old = filled.archive.get(Evaluation, told["evaluation_curves"])
+    told["evaluation_curves"] = filled.archive.put(old.revised(labels_sha256="with a map", **chart))
+    told["evaluation_fresh"] = evaluation(
+        filled, filled.committee, 1, "fresh", eps=[0.1, 0.2, 0.3, 0.4], max_force_error=[0.1, 0.3, 0.4, 0.5]
+    )
+    told.pop("evaluation_after")
+    add_turn(filled, 1, trained=False, ledger=(entry,), **told)
+    outcome = lizrcl("report", "small", "--out", tmp_path / "report")
+    assert outcome.code == 0, outcome.err
+    written = {path.name for path in (tmp_path / "report").iterdir()}
+    assert {"calibration.png", "ledger.png", "energy_volume.png", "hops.png", "structure_map.png"} <= written
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Ledger of generations 1 to 1" in text
