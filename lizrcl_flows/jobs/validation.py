@@ -183,12 +183,18 @@ def _request(campaign: Campaign, mapped: Sequence[str]) -> dict[str, Any]:
     spec = campaign.current.validation
     request: dict[str, Any] = {}
     if spec.energy_volume:
-        cells = [[phase.name, campaign.cell(phase.name)] for phase in campaign.current.phases]
+        cells = [list(pair) for pair in _phase_cells(campaign).items()]
         request["energy_volume"] = {"cells": cells, "range": spec.volume_range, "n": spec.n_volumes}
     if spec.hops:
-        known = {**campaign.phases, **campaign.prepared}
+        known = _phase_cells(campaign)
         request["hops"] = [[known.get(hop.phase), hop.model_dump(mode="json")] for hop in spec.hops]
     return request | ({"map": list(mapped)} if spec.map_structures else {})
+
+
+def _phase_cells(campaign: Campaign) -> dict[str, str]:
+    """Return the structure id of every phase that has a cell; one that could not be ordered has none."""
+    known = {**campaign.phases, **campaign.prepared}
+    return {phase.name: known[phase.name] for phase in campaign.current.phases if phase.name in known}
 
 
 def _trial(archive: Archive, committee: Committee, place: dict[str, Any], dataset: str, directory: Path) -> _Trial:
@@ -205,7 +211,8 @@ def _trial(archive: Archive, committee: Committee, place: dict[str, Any], datase
 def _tried(trial: _Trial, campaign: Campaign, committee: Committee, mapped: Sequence[str]) -> Evaluation:
     """Try a committee on everything that the campaign file asks for; new structures are stored."""
     spec = campaign.current.validation
-    volumes = [_volumes(trial, campaign, phase.name, spec) for phase in campaign.current.phases if spec.energy_volume]
+    cells = _phase_cells(campaign)
+    volumes = [_volumes(trial, phase, cell, spec) for phase, cell in cells.items() if spec.energy_volume]
     hops = [_hop(trial, campaign, number, hop) for number, hop in enumerate(spec.hops)]
     energies, labels = trial.energies()
     trial.archive.put_many(_new(trial.archive, trial.structures))
@@ -231,8 +238,8 @@ def _tried(trial: _Trial, campaign: Campaign, committee: Committee, mapped: Sequ
     )
 
 
-def _volumes(trial: _Trial, campaign: Campaign, phase: str, spec: ValidationSpec) -> EnergyVolumeCurve:
-    cell = trial.archive.get(Structure, campaign.cell(phase))
+def _volumes(trial: _Trial, phase: str, name: str, spec: ValidationSpec) -> EnergyVolumeCurve:
+    cell = trial.archive.get(Structure, name)
     made = scaled_cells(cell, spec.volume_range, spec.n_volumes)
     cells = [one if one is cell else one.revised(**trial.place, provenance=provenance()) for one in made]
     results, labels = trial.add(cells)
@@ -284,7 +291,7 @@ def _new(archive: Archive, structures: Sequence[Structure]) -> list[Structure]:
 
 def _map(trial: _Trial, campaign: Campaign, mapped: Sequence[str]) -> dict[str, Any]:
     """Return the map of the phases and of labelled structures, where there are enough for one."""
-    phases = [campaign.cell(phase.name) for phase in campaign.current.phases]
+    phases = list(_phase_cells(campaign).values())
     labelled = [label.structure for label in trial.archive.get_many(Label, mapped)]
     names = list(dict.fromkeys([*phases, *labelled]))
     if len(names) < FEWEST:
