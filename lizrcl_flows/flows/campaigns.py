@@ -72,6 +72,7 @@ def run_campaign(
         if report.turn is None:
             return archive.get(Campaign, campaign_id)
         campaign = archive.get(Campaign, campaign_id)
+        maker = maker.revised(campaign.current) if campaign.changes else maker
         name = turn_id(campaign_id, report.turn)
         archive.open_turn(name, campaign_id, report.turn)
         _require_not_queued(archive, name)

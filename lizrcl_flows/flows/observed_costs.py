@@ -24,6 +24,9 @@ from lizrcl_flows.settings import load_settings
 OTHER_KIND = 2.0
 """Factor by which a law is less sure where it rests on another level of theory or another shape of potential."""
 
+MACHINE = 1.25
+"""Factor, up or down, by which everything may take another time tomorrow: other machines, other load."""
+
 _SHAPE = ("cutoff_radial_a", "cutoff_angular_a", "n_max", "basis_size", "l_max", "neurons", "zbl_a")
 _NEP, _GPUMD = "lizrcl-nep", "lizrcl-gpumd"
 
@@ -198,6 +201,7 @@ def _stage(points: Sequence[Point], prior: CostPrior, words: tuple[str, str, str
         return StageCost(law, f"a rough prior for {words[2]}")
     wall_h = sum(point.wall_s for point in used) / 3600
     cores = sum(point.core_hours for point in used) / wall_h if wall_h else 1.0
+    law = law.widened(MACHINE)
     if same:
         return StageCost(law, f"{law.n_points} {words[0]}", cores)
     return StageCost(law.widened(OTHER_KIND), f"{law.n_points} {words[1]}", cores)
