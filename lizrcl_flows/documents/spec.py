@@ -127,6 +127,16 @@ class CampaignSpec(Record):
             raise ValueError(f"{wants[0]} needs the section 'foundation', which names an ASE calculator")
         return self
 
+    @model_validator(mode="after")
+    def _hops_have_phases(self) -> "CampaignSpec":
+        known = [*(phase.name for phase in self.phases), *self.interface_names()]
+        for hop in self.validation.hops:
+            if hop.phase not in known:
+                raise ValueError(f"validation.hops: phase '{hop.phase}' is none of {known}")
+            if hop.species not in self.elements:
+                raise ValueError(f"validation.hops: species '{hop.species}' is none of {list(self.elements)}")
+        return self
+
     def interface_names(self) -> list[str]:
         """Return the names of all interfaces that the loop may explore."""
         return [name for pair in self.interfaces for name in pair.names()]

@@ -227,14 +227,22 @@ def test_labels_of_the_very_structures_stand_beside_the_curve(make, archive):
     assert np.isnan(found.energy_label[5:]).all()
 
 
-@pytest.mark.parametrize("hop", [{**HOP, "atom": 6}, {**HOP, "phase": "gamma"}])
-def test_a_hop_that_cannot_be_is_a_problem_of_the_hop(make, archive, hop):
-    stored = make(hops=[HOP, hop]) if hop["phase"] == "alpha" else make(hops=[hop])
+def test_a_hop_that_cannot_be_is_a_problem_of_the_hop(make, archive):
+    stored = make(hops=[{**HOP, "atom": 6}, HOP])
     found = archive.get(Evaluation, validate_curves.original(stored.campaign.id, 0, stored.dataset.id))
-    bad = found.hops[-1]
-    assert "atom 6 of phase 'alpha' is Zr" in bad.problem or "no cell 'gamma'" in bad.problem
+    bad, good = found.hops
+    assert "atom 6 of phase 'alpha' is Zr" in bad.problem
     assert bad.structures == ()
-    assert found.n_structures == 5 * (len(found.hops) - 1)
+    assert good.problem == ""
+    assert found.n_structures == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"), [({"phase": "gamma"}, "'gamma' is none of"), ({"species": "Na"}, "'Na'")]
+)
+def test_a_hop_of_another_phase_or_element_is_refused_before(make, change, wanted):
+    with pytest.raises(ValueError, match=wanted):
+        make(hops=[{**HOP, **change}])
 
 
 def test_nothing_asked_for_is_nothing_done(make, archive):
