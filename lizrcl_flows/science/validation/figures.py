@@ -164,7 +164,8 @@ def _minimum(curve: EnergyVolumeCurve) -> str:
     if curve.v0 is None or curve.bulk_modulus is None:
         return "no minimum near"
     modulus = with_uncertainty(curve.bulk_modulus, curve.bulk_modulus_std or 0.0)
-    return f"{modulus} GPa at {curve.v0:.2f} Å³"
+    outside = not min(curve.volume) <= curve.v0 <= max(curve.volume)
+    return f"{modulus} GPa at {curve.v0:.2f} Å³" + ("\n(outside the volumes)" if outside else "")
 
 
 # --- hops ----------------------------------------------------------------------------------------------------------

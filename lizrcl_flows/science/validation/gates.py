@@ -4,8 +4,8 @@ Every gate compares one quantity, `after`, with the most it may be, `limit`:
 
 * errors on the hold-out, over everything, by phase and by region: at most `gate_error_margin` above those of the
   committee before. A root-mean-square error over n independent values is itself uncertain by 1/sqrt(2 n) of its value
-  (n structures for an energy, n atoms for a force); that much is allowed on top, or a gate on a small hold-out would
-  judge chance.
+  (n structures for an energy, n atoms for a force); twice that much is allowed on top, or many gates on a small
+  hold-out would judge chance.
 * energy-volume curves and barriers for which there are labels: their error against the labels, at most the margin above
   that of the committee before.
 * those without labels: their change, at most the margin, or twice the spread of the committee before where that is
@@ -26,6 +26,9 @@ from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.documents.campaigns import GateResult
 from lizrcl_flows.documents.curves import EnergyVolumeCurve, HopProfile
 from lizrcl_flows.documents.spec_learning import ValidationSpec
+
+STANDARD_ERRORS = 2.0
+"""Of a hold-out error, by which it may grow on top of the margin."""
 
 SPREADS = 2.0
 """Times the spread of the committee before that a quantity without labels may change."""
@@ -120,7 +123,7 @@ def _error_gate(
     if old is None or new is None:
         why = "the committee before has no error on this hold-out"
         return GateResult(name=name, unit=unit, before=old, after=new, passed=True, why=why)
-    noise = 1 / math.sqrt(2 * max(n, 1))
+    noise = STANDARD_ERRORS / math.sqrt(2 * max(n, 1))
     limit = old * (1 + margin + noise)
     passed = bool(new <= limit)
     change = f"{MEV * old:.3g} -> {MEV * new:.3g} m{unit}"
