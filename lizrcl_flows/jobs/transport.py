@@ -23,6 +23,9 @@ PROTOCOLS = {"gls_blocks": diffusion_coefficient, "paper": paper_protocol}
 N_CHECKED = 50
 """Frames of a production run on which the committee is asked whether it still knows them."""
 
+FEWEST_FRAMES = 3
+"""Frames below which a run says nothing about diffusion."""
+
 
 @job
 def measure_diffusion(campaign_id: str, trajectory_id: str, species: str) -> list[str]:
@@ -31,6 +34,10 @@ def measure_diffusion(campaign_id: str, trajectory_id: str, species: str) -> lis
         campaign = archive.get(Campaign, campaign_id)
         trajectory = archive.get(Trajectory, trajectory_id)
         frames = list(read_dump_xyz(archive.fetch_file(trajectory.files[0], directory)))
+        if len(frames) < FEWEST_FRAMES:
+            document = _unresolved(trajectory, species, len(frames))
+            place = {"campaign": campaign.name, "generation": trajectory.generation, "provenance": provenance()}
+            return [archive.put(document.revised(**place))]
         ions = np.array([symbol == species for symbol in frames[0].species])
         positions = _displacements(frames, ions)
         interval_ps = trajectory.sample_every * trajectory.time_step_fs / 1000
@@ -43,6 +50,27 @@ def measure_diffusion(campaign_id: str, trajectory_id: str, species: str) -> lis
             )
             written.append(archive.put(document))
         return written
+
+
+def _unresolved(trajectory: Trajectory, species: str, n_frames: int) -> Transport:
+    """Say that a run ended before there was anything to measure."""
+    health = trajectory.health
+    why = f": {health.reason}" if health.reason else ""
+    return Transport(
+        trajectories=(trajectory.id,),
+        species=species,
+        protocol=next(iter(PROTOCOLS)),
+        temperature_k=trajectory.temperature_k,
+        phase=trajectory.phase,
+        n_ions=0,
+        n_frames=n_frames,
+        status="not_resolved",
+        reason=f"the run left {n_frames} frames, {FEWEST_FRAMES} are needed{why}",
+        n_lags=0,
+        lag_ps=np.zeros(0),
+        msd_a2=np.zeros(0),
+        parents=(trajectory.id,),
+    )
 
 
 def _displacements(frames: list[TrajectoryFrame], ions: Array) -> Array:

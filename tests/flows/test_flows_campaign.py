@@ -30,7 +30,7 @@ def test_a_campaign_runs_here_to_its_end_and_again_changes_nothing(workplace):
     assert campaign.labels_spent == archive.count(Label, {}) == 6 + 3 + 3
     assert archive.get(Dataset, second.dataset).n_labels == 9
     kinds = [evaluation.kind for evaluation in archive.find(Evaluation, {})]
-    assert sorted(kinds) == ["fresh", "holdout", "holdout"]
+    assert sorted(kinds) == ["fresh", "holdout", "holdout", "train", "train"]
     before = workplace.ids()
     run_here(workplace, campaign)
     assert workplace.ids() == before
