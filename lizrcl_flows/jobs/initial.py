@@ -61,11 +61,12 @@ def choose_initial(campaign_id: str, selector: Selector) -> dict[str, Any]:
         if known is not None:
             return known
         initial = campaign.current.initial
-        holdout = list(_perturbed(archive, campaign, "holdout", initial.n_holdout))
-        n_made = (initial.n_perturbed or initial.n_structures) if initial.n_structures else 0
+        n_train, n_holdout = _affordable(campaign)
+        holdout = list(_perturbed(archive, campaign, "holdout", n_holdout))
+        n_made = (initial.n_perturbed or n_train) if n_train else 0
         made = list(_perturbed(archive, campaign, "train", n_made))
         chosen: dict[str, Any] = {"train": [member.structure.id for member in made]}
-        if initial.n_structures and (initial.sampling is not None or len(made) > initial.n_structures):
+        if n_train and (initial.sampling is not None or len(made) > n_train):
             with work_directory(f"{campaign_id}-initial") as directory:
                 frames = list(_frames(archive, campaign, directory))
             pool = _judged(campaign, [*made, *frames], {member.structure.id for member in holdout})
@@ -76,6 +77,19 @@ def choose_initial(campaign_id: str, selector: Selector) -> dict[str, Any]:
             campaign_id, INITIAL_SELECTION, value=chosen, why="first structures chosen", key=INITIAL_SELECTION
         )
         return chosen
+
+
+def _affordable(campaign: Campaign) -> tuple[int, int]:
+    """Return how many structures are labelled for training and for the hold-out, within the campaign's budget.
+
+    Where the budget does not reach for both, a quarter of it at the most goes to the hold-out.
+    """
+    initial, budget = campaign.current.initial, campaign.current.budget.labels
+    left = None if budget is None else budget - campaign.labels_spent
+    if left is None or left >= initial.n_structures + initial.n_holdout:
+        return initial.n_structures, initial.n_holdout
+    n_holdout = min(initial.n_holdout, max(left, 0) // 4)
+    return min(initial.n_structures, max(left, 0) - n_holdout), n_holdout
 
 
 def _chosen_before(archive: Archive, campaign_id: str) -> dict[str, Any] | None:
@@ -167,10 +181,8 @@ def _select(
     archive: Archive, campaign: Campaign, usable: Sequence[_Member], rows: Array, selector: Selector
 ) -> Selection:
     """Select within the budget of labels; what is labelled already is where the selection starts from."""
-    initial, budget = campaign.current.initial, campaign.current.budget.labels
-    wanted = initial.n_structures
-    if budget is not None:
-        wanted = min(wanted, max(0, budget - campaign.labels_spent - initial.n_holdout))
+    initial = campaign.current.initial
+    wanted, _ = _affordable(campaign)
     labelled = {"campaign": campaign.name, "purpose": {"$in": ["train", "import"]}, "status": "accepted"}
     labels = list(archive.find(Label, labelled))
     for name in initial.datasets:

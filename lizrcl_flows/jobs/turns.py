@@ -207,6 +207,8 @@ def _ended(campaign: Campaign, closed: list[Generation], reopened: int) -> tuple
         return "out_of_budget", f"the budget of {spec.budget.labels} labels is spent"
     if spec.budget.core_hours is not None and campaign.core_hours_spent >= spec.budget.core_hours:
         return "out_of_budget", f"the budget of {spec.budget.core_hours:g} core hours is spent"
+    if spec.budget.core_hours is not None and closed[-1].n_candidates and not closed[-1].n_selected:
+        return "out_of_budget", f"the budget of {spec.budget.core_hours:g} core hours leaves no label"
     if closed[-1].index >= spec.max_generations:
         return "at_limit", f"the limit of {spec.max_generations} generations is reached"
     return None

@@ -7,11 +7,13 @@ import time
 
 import pytest
 
-from lizrcl_flows.documents import Origin, Structure
+from lizrcl_flows.documents import Campaign, Origin, Structure
 from lizrcl_flows.engines.labelling.base import LabelResult
 from lizrcl_flows.errors import EngineError, InputError
+from lizrcl_flows.jobs.initial import _affordable
 from lizrcl_flows.jobs.labelling import MAX_STARTS, _attempt
 from lizrcl_flows.jobs.wall_time import RESERVE_S, SLURM_END, WORKER_END, TimeIsUpError, fits, seconds_left
+from lizrcl_flows.systems import load_campaign
 
 ATOM = Structure(
     n_atoms=1,
@@ -91,3 +93,21 @@ def test_a_label_is_begun_only_if_the_longest_so_far_would_fit():
     assert not fits(0.0, 0.0)
     assert fits(121.0, 100.0)
     assert not fits(119.0, 100.0)
+
+
+def test_the_first_labels_stay_within_the_budget():
+    def affordable(budget, spent=0, n_structures=32, n_holdout=12):
+        spec = load_campaign(
+            {
+                "name": "x",
+                "system": "demo",
+                "initial": {"n_structures": n_structures, "n_holdout": n_holdout},
+                "budget": {"labels": budget},
+            }
+        )
+        return _affordable(Campaign(name="x", spec=spec, phases={}, labels_spent=spent))
+
+    assert affordable(100) == affordable(44) == affordable(None) == (32, 12)
+    assert affordable(30) == (23, 7)
+    assert affordable(3) == (3, 0)
+    assert affordable(44, spent=14) == (23, 7)
