@@ -214,14 +214,26 @@ class HopSpec(Record):
 class ValidationSpec(Record):
     """What every generation is tried on besides labels, and how much worse than the one before it may be."""
 
+    added_later: ClassVar[tuple[str, ...]] = ("gate_energy_mev_per_atom", "gate_force_mev_per_a")
+
     energy_volume: bool = Field(default=False, description="energy-volume curve of every phase")
     volume_range: Fraction = Field(default=0.06, description="largest change of the volume, both ways")
     n_volumes: Positive = 7
     hops: tuple[HopSpec, ...] = ()
     map_structures: Count = Field(default=0, description="structures on a t-SNE map of NEP descriptors; 0 draws none")
-    gate_error_margin: Fraction = Field(default=0.10, description="relative growth of a hold-out error that is allowed")
+    gate_error_margin: Fraction = Field(
+        default=0.10,
+        description="relative growth of a hold-out error that is allowed, beside two standard errors of it",
+    )
+    gate_energy_mev_per_atom: Annotated[float, Field(ge=0), Unit("meV/atom")] = Field(
+        default=2.0, description="growth of a hold-out energy error that is allowed in any case"
+    )
+    gate_force_mev_per_a: Annotated[float, Field(ge=0), Unit("meV/A")] = Field(
+        default=5.0, description="growth of a hold-out force error that is allowed in any case"
+    )
     gate_curve_mev_per_atom: Annotated[float, Field(gt=0), Unit("meV/atom")] = Field(
-        default=5.0, description="change of an energy-volume curve, rms, that is allowed in phases already learnt"
+        default=5.0,
+        description="change of an energy-volume curve, rms, that is allowed where the committee before knew it",
     )
     gate_barrier_ev: Annotated[float, Field(gt=0), Unit("eV")] = Field(
         default=0.1, description="change of a barrier that is allowed"

@@ -5,7 +5,9 @@ Every gate compares one quantity, `after`, with the most it may be, `limit`:
 * errors on the hold-out, over everything, by phase and by region: at most `gate_error_margin` above those of the
   committee before. A root-mean-square error over n independent values is itself uncertain by 1/sqrt(2 n) of its value
   (n structures for an energy, n atoms for a force); twice that much is allowed on top, or many gates on a small
-  hold-out would judge chance.
+  hold-out would judge chance. A growth by no more than `gate_energy_mev_per_atom` or `gate_force_mev_per_a` is always
+  allowed: a hold-out is like the first training set, and a committee that has to know hot structures as well gives a
+  little of what it knew of those.
 * energy-volume curves and barriers for which there are labels: their error against the labels, at most the margin above
   that of the committee before.
 * those without labels: their change, at most the margin, or twice the spread of the committee before where that is
@@ -72,7 +74,7 @@ def gate_results(
         Hold-out first, then curves, then barriers, each in the order of the evaluations; empty where the new committee
         was tried on nothing.
     """
-    results = [*_error_gates(before.holdout, after.holdout, spec.gate_error_margin)]
+    results = [*_error_gates(before.holdout, after.holdout, spec)]
     earlier, other = (tried.curves if tried else None for tried in (before, held_back))
     if after.curves is not None:
         curves, hops = after.curves.energy_volumes, after.curves.hops
@@ -97,7 +99,7 @@ def failed(gates: Sequence[GateResult]) -> str:
 # --- hold-out ------------------------------------------------------------------------------------------------------
 
 
-def _error_gates(before: Evaluation | None, after: Evaluation | None, margin: float) -> Iterator[GateResult]:
+def _error_gates(before: Evaluation | None, after: Evaluation | None, spec: ValidationSpec) -> Iterator[GateResult]:
     if after is None:
         return
     if before is not None and before.labels_sha256 != after.labels_sha256:
@@ -106,34 +108,41 @@ def _error_gates(before: Evaluation | None, after: Evaluation | None, margin: fl
     for group in after.groups:
         if group.group.startswith("element:"):
             continue
-        for quantity, unit, n in (
-            ("rmse_force", "eV/A", group.n_atoms),
-            ("rmse_energy", "eV/atom", group.n_structures),
+        for what in (
+            _Error("rmse_force", "eV/A", group.n_atoms, "atoms", spec.gate_force_mev_per_a / MEV),
+            _Error("rmse_energy", "eV/atom", group.n_structures, "structures", spec.gate_energy_mev_per_atom / MEV),
         ):
-            yield _error_gate(group, known.get(group.group), (quantity, unit, n), margin)
+            yield _error_gate(group, known.get(group.group), what, spec.gate_error_margin)
 
 
-def _error_gate(
-    after: ParityGroup, before: ParityGroup | None, what: tuple[str, str, int], margin: float
-) -> GateResult:
-    quantity, unit, n = what
-    name = f"holdout {quantity}" + ("" if after.group == "all" else f" {after.group}")
-    new = getattr(after, quantity)
-    old = getattr(before, quantity) if before is not None else None
+@dataclass(frozen=True)
+class _Error:
+    """A kind of error: field, unit, number of values that it is the mean of, what those are, growth always allowed."""
+
+    quantity: str
+    unit: str
+    n: int
+    counted: str
+    floor: float
+
+
+def _error_gate(after: ParityGroup, before: ParityGroup | None, what: _Error, margin: float) -> GateResult:
+    name = f"holdout {what.quantity}" + ("" if after.group == "all" else f" {after.group}")
+    new = getattr(after, what.quantity)
+    old = getattr(before, what.quantity) if before is not None else None
     if old is None or new is None:
         why = "the committee before has no error on this hold-out"
-        return GateResult(name=name, unit=unit, before=old, after=new, passed=True, why=why)
-    noise = STANDARD_ERRORS / math.sqrt(2 * max(n, 1))
-    limit = old * (1 + margin + noise)
+        return GateResult(name=name, unit=what.unit, before=old, after=new, passed=True, why=why)
+    noise = STANDARD_ERRORS / math.sqrt(2 * max(what.n, 1))
+    relative, absolute = old * (1 + margin + noise), old + what.floor
+    limit = max(relative, absolute)
     passed = bool(new <= limit)
-    change = f"{MEV * old:.3g} -> {MEV * new:.3g} m{unit}"
-    allowed = f"{MEV * limit:.3g} m{unit} ({margin:.0%} more, and {noise:.0%} for {n} {_counted(quantity)})"
-    why = change if passed else f"{change}, more than {allowed}"
-    return GateResult(name=name, unit=unit, before=old, after=new, limit=limit, passed=passed, why=why)
-
-
-def _counted(quantity: str) -> str:
-    return "atoms" if quantity == "rmse_force" else "structures"
+    why = f"{MEV * old:.3g} -> {MEV * new:.3g} m{what.unit}"
+    if not passed:
+        share = f"{margin:.0%} more, and {noise:.0%} for {what.n} {what.counted}"
+        allowed = share if relative >= absolute else f"{MEV * what.floor:.3g} more"
+        why += f", more than {MEV * limit:.3g} m{what.unit} ({allowed})"
+    return GateResult(name=name, unit=what.unit, before=old, after=new, limit=limit, passed=passed, why=why)
 
 
 # --- energy-volume curves ------------------------------------------------------------------------------------------
