@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SAME_PLACE_A = 0.5
 """Ends of a hop between which the ion moves less than this (A) once they are relaxed are one place."""
 
+RESTING_EV = 0.05
+"""Depth (eV) below both ends of a path from which on another place, and not an end, is where the ion rests."""
+
 _LOST_EV_PER_A = 1e3
 """Force (eV/A) from which on a structure has left everything that a potential knows."""
 
@@ -169,9 +172,7 @@ def hop_profile(
     members = np.array([result.energy for result in results], dtype=float).T
     members = members - members[:, :1]
     energy = members.mean(axis=0)
-    problem = path.problem
-    if not problem and int(np.argmax(energy)) in (0, len(energy) - 1):
-        problem = "the energy is highest at an end of the path: there is no barrier between them"
+    problem = path.problem or _not_a_hop(energy)
     return HopProfile(
         phase=hop.phase,
         number=number,
@@ -190,6 +191,16 @@ def hop_profile(
         fmax=path.fmax,
         problem=problem,
     )
+
+
+def _not_a_hop(energy: Array) -> str:
+    """Return what keeps the energy along a path from being that of one hop, or nothing."""
+    if int(np.argmax(energy)) in (0, len(energy) - 1):
+        return "the energy is highest at an end of the path: there is no barrier between them"
+    depth = float(min(energy[0], energy[-1]) - energy.min())
+    if depth > RESTING_EV:
+        return f"the path passes {depth:.3f} eV below both of its ends: the ion rests elsewhere"
+    return ""
 
 
 def _barriers(energy: Array, members: Array, *, given_up: bool) -> dict[str, float]:

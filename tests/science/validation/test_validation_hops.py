@@ -168,3 +168,7 @@ def test_a_path_without_a_barrier_between_its_ends_says_so():
     profile = hop_profile(0, hop, "str_0", path, ["str_0"] * n, (falling, [1.0 + 0.1 * i for i in range(n)]))
     assert "highest at an end" in profile.problem
     assert profile.energy_label == pytest.approx([0.1 * i for i in range(n)])
+    deep = [Said(value) for value in (0.0, 0.1, -0.2, -0.3, -0.2, 0.1, 0.02)]
+    assert "0.300 eV below both" in hop_profile(0, hop, "str_0", path, ["str_0"] * n, (deep, [])).problem
+    shallow = [Said(value) for value in (0.0, 0.4, -0.04, 0.5, 0.2, 0.1, 0.02)]
+    assert hop_profile(0, hop, "str_0", path, ["str_0"] * n, (shallow, [])).problem == ""
