@@ -160,7 +160,7 @@ class SelectionSpec(Record):
 
     added_later: ClassVar[tuple[str, ...]] = ("n_components", "atoms_per_candidate", "random_share", "quotas")
 
-    engine: Literal["clusters", "environments", "farthest_point", "random"] = "farthest_point"
+    engine: Literal["clusters", "environments", "farthest_point", "random"] = "environments"
     n_structures: Positive
     n_components: Positive | None = Field(
         default=None,

@@ -74,7 +74,7 @@ def test_ids_of_documents_written_before_fields_were_added_stay_as_they_were():
             "labelling": {"calculator": "a:B"},
             "training": {},
             "exploration": {"conditions": [{"ensemble": "nvt", "temperature_k": 300}]},
-            "selection": {"n_structures": 2},
+            "selection": {"engine": "farthest_point", "n_structures": 2},  # the default of then, which is stored
         }
     )
     assert Campaign(name="pinned", spec=spec, phases={"salt": "str_0"}).id == "cam_1ec6019298f6a2725a5f"
