@@ -10,7 +10,7 @@ TOO_MANY_FRAMES = 1.0
 
 def contradictions(spec: CampaignSpec) -> list[str]:
     """Return what contradicts itself in a campaign file, one sentence each; an empty list where nothing does."""
-    checks = (_budget, _thresholds, _quotas, _convergence, _validation)
+    checks = (_budget, _thresholds, _quotas, _convergence)
     return [sentence for check in checks for sentence in check(spec)]
 
 
@@ -124,12 +124,3 @@ def _convergence(spec: CampaignSpec) -> Iterator[str]:
         )
     if target.gates and not spec.initial.n_holdout and not spec.validation.energy_volume and not spec.validation.hops:
         yield "convergence.gates: there is no gate to pass without a hold-out set, energy-volume curves and hops"
-
-
-def _validation(spec: CampaignSpec) -> Iterator[str]:
-    names = [phase.name for phase in spec.phases]
-    for number, hop in enumerate(spec.validation.hops):
-        if hop.phase not in names:
-            yield f"validation.hops.{number}: phase '{hop.phase}' is none of {', '.join(names)}"
-        if hop.species not in spec.elements:
-            yield f"validation.hops.{number}: species '{hop.species}' is none of {', '.join(spec.elements)}"

@@ -105,7 +105,7 @@ def test_a_rerun_of_an_early_job_duplicates_nothing(workplace, launchpad):
 
 def test_a_calculation_that_dies_is_a_failed_label_and_not_a_dead_worker(workplace):
     archive = workplace.archive
-    start_campaign(archive, workplace.campaign(level={"misbehave": "crash", "below_a": 2.09}).id)
+    start_campaign(archive, workplace.campaign(level={"misbehave": "crash", "below_a": 2.05}).id)
     workplace.finish()
     dead = list(archive.find(Label, {"status": "failed"}))
     assert dead

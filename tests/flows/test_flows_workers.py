@@ -186,7 +186,7 @@ def test_where_no_label_came_the_data_set_waits_for_a_repaired_worker(bench, mon
 
 
 def test_what_does_not_fit_into_a_worker_s_time_is_handed_to_the_next(bench, monkeypatch):
-    bench.submit(3, batch=3, delay_s=1.5)
+    bench.submit(3, batch=3, delay_s=4.0)
     monkeypatch.setenv("LIZRCL_WORKER_END", str(time.time() + 60 + 7))
     worker = bench.workplace.rlaunch("rapidfire", "--timeout", "6")
     assert worker.wait(90) == 0

@@ -89,7 +89,6 @@ def test_interfaces_that_are_not_built_are_taken_at_their_largest():
         ({"convergence": {"temperature_min_k": 2000}}, "nothing converges"),
         ({"max_generations": 1}, "the campaign cannot converge"),
         ({"initial": {"n_holdout": 0}}, "there is no hold-out set"),
-        ({"validation": {"hops": [{"phase": "beta", "atom": 0, "vacancy": 1}]}}, "phase 'beta' is none of"),
     ],
 )
 def test_what_contradicts_itself(overrides, sentence):

@@ -90,6 +90,10 @@ def test_overrides_replace_leaves_and_whole_lists():
         ),
         ({"production": [{"phase": "beta", "temperature_k": 300, "steps": 3}]}, "phase 'beta' is none of"),
         (
+            {"validation": {"hops": [{"phase": "beta", "atom": 0, "vacancy": 1}]}},
+            "validation.hops: phase 'beta' is none of",
+        ),
+        (
             {"exploration": {"conditions": [{"ensemble": "nvt", "temperature_k": "hot"}]}},
             r"exploration.conditions.0.temperature_k: 'hot' is not accepted: .*\(unit: K\)",
         ),
