@@ -67,6 +67,7 @@ _EXTRA: dict[str, tuple[tuple[str, ...], ...]] = {
     "generations": (("campaign_id", "index"),),
     "trajectories": (("phase", "generation"), ("formula",), ("structure",), ("committee",)),
     "transports": (("trajectories",), ("species", "temperature_k")),
+    "analyses": (("trajectory", "kind"),),
     "lineage": (("parents",), ("kind", "campaign"), ("campaign", "generation")),
     "events": (("subject", "-at"), ("kind", "at")),
     "attempts": (("subject",),),

@@ -1,5 +1,6 @@
 """What is stored: one frozen pydantic model per collection, with content ids and a unit on every number."""
 
+from lizrcl_flows.documents.analyses import Analysis
 from lizrcl_flows.documents.base import SCHEMA_VERSION, Document, FileRef, Provenance, Record, now_utc
 from lizrcl_flows.documents.campaigns import (
     Campaign,
@@ -12,9 +13,10 @@ from lizrcl_flows.documents.canonical import canonical_sha256
 from lizrcl_flows.documents.labels import Dataset, Label, Level, Potential
 from lizrcl_flows.documents.lineage import Event, LineageNode
 from lizrcl_flows.documents.models import Calibration, Committee, Errors, Evaluation, Model, ParityGroup
-from lizrcl_flows.documents.runs import Health, ThermoSummary, Trajectory, Transport
+from lizrcl_flows.documents.runs import Health, ThermoSummary, Trajectory
 from lizrcl_flows.documents.spec import CampaignSpec
 from lizrcl_flows.documents.structures import Candidate, Offence, Origin, Structure
+from lizrcl_flows.documents.transports import Transport
 
 DOCUMENTS: tuple[type[Document], ...] = (
     Campaign,
@@ -29,6 +31,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     Generation,
     Trajectory,
     Transport,
+    Analysis,
 )
 """Every document class, in the order of the loop."""
 
@@ -40,6 +43,7 @@ __all__ = [
     "BY_PREFIX",
     "DOCUMENTS",
     "SCHEMA_VERSION",
+    "Analysis",
     "Calibration",
     "Campaign",
     "CampaignSpec",

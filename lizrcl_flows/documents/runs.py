@@ -1,21 +1,16 @@
-"""Molecular-dynamics runs and the transport coefficients measured in them."""
+"""Molecular-dynamics runs."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, model_validator
 
-from lizrcl_flows.documents.arrays import Array, ArraySpec
 from lizrcl_flows.documents.base import Document, FileRef, Record
 from lizrcl_flows.documents.quantities import (
-    AreaA2,
     CoreHours,
     Count,
-    Diffusivity,
     Energy,
     EnergyPerAtom,
     Force,
-    Index,
-    Number,
     Pressure,
     Seconds,
     Seed,
@@ -23,10 +18,6 @@ from lizrcl_flows.documents.quantities import (
     TimeFs,
     Volume,
 )
-from lizrcl_flows.units import Unit
-
-Lags = Annotated[Array, ArraySpec("<f8", ("n_lags",), "ps")]
-Msd = Annotated[Array, ArraySpec("<f8", ("n_lags",), "A^2")]
 
 
 class ThermoSummary(Record):
@@ -114,47 +105,3 @@ class Trajectory(Document):
         if (self.committee is None) == (self.level is None):
             raise ValueError("a trajectory is driven by a committee or by a level, not by both and not by neither")
         return self
-
-
-class Transport(Document):
-    """A transport coefficient with its uncertainty, its definition and the runs it comes from.
-
-    `status` says whether the number means anything: a run that is too short to show diffusion has an upper bound and a
-    reason instead of a coefficient.
-    """
-
-    prefix: ClassVar[str] = "tsp"
-    collection: ClassVar[str] = "transports"
-    identity: ClassVar[tuple[str, ...]] = ("kind", "trajectories", "species", "protocol", "parameters")
-
-    kind: Literal["diffusion"] = "diffusion"
-    trajectories: tuple[str, ...]
-    species: str
-    protocol: str = Field(description="estimator: gls_blocks, or paper")
-    parameters: dict[str, JsonValue] = Field(default_factory=dict)
-    temperature_k: Temperature
-    phase: str | None = None
-    n_ions: Count
-    n_frames: Count
-    status: Literal["resolved", "not_resolved", "not_diffusive"]
-    reason: str = ""
-    diffusivity: Diffusivity | None = Field(default=None, description="tracer diffusion coefficient, three dimensions")
-    diffusivity_std: Diffusivity | None = Field(
-        default=None,
-        description="standard uncertainty of sampling; the error of the potential is not in it. "
-        "Protocol paper: standard deviation over correlated lags, as the study quotes it",
-    )
-    diffusivity_upper_bound: Diffusivity | None = Field(
-        default=None, description="what it does not exceed, at about 95 %; also where no coefficient is resolved"
-    )
-    msd_offset_a2: AreaA2 | None = Field(default=None, description="6 sigma^2 of the cage vibration")
-    chi2_per_dof: Number | None = None
-    n_hops_estimate: Number | None = None
-    n_lags: Count
-    lag_ps: Lags
-    msd_a2: Msd
-    force_deviation_max: Force | None = Field(default=None, description="largest eps of the committee along the run")
-    frames_over_eps_lo: Annotated[float, Unit("1")] | None = Field(
-        default=None, description="share of checked frames outside the trained domain"
-    )
-    n_checked: Index = 0
