@@ -1,0 +1,1 @@
+"""Everything that is measured in one trajectory: collected in one pass, then analysed quantity by quantity."""

@@ -1,0 +1,241 @@
+"""One pass over a trajectory: the paths of the ions, and some whole frames; nothing else stays in memory.
+
+The paths are unwrapped and follow the framework: its mean displacement is taken out of every frame, so that neither a
+drifting nor a breathing cell moves an ion.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lizrcl_flows.documents.arrays import Array
+from lizrcl_flows.errors import InputError
+from lizrcl_flows.gpumd.source import SourceFrame, TrajectorySource
+
+FEWEST_FRAMES = 3
+N_SAMPLES = 200
+"""Whole frames that are kept, evenly spaced, for analyses of structure."""
+
+LONGEST_STEP = 0.4
+"""Share of a cell vector that an atom may move between frames; beyond it the shortest image is anybody's guess."""
+
+UNEVEN = 0.01
+"""Relative deviation of the times between frames from their median that is still taken for rounding."""
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What analyses need of one trajectory.
+
+    Attributes
+    ----------
+    species
+        Chemical symbols of all atoms, N of them.
+    ion
+        Chemical symbol of the diffusing species.
+    dt_ps
+        Time between frames (ps).
+    cells
+        Cell vectors in rows (A), shape (T, 3, 3).
+    paths
+        Unwrapped positions of the ions, the framework's drift taken out (A), shape (T, n, 3).
+    sample_frames
+        Indices of the whole frames, shape (S,).
+    samples
+        Positions of all atoms in them, not wrapped, the framework's drift taken out (A), shape (S, N, 3).
+    cut_short
+        Sentence that says where the file ends inside a frame, or None.
+    n_repeated
+        Frames that were left out because a run was restarted into the same file.
+    """
+
+    species: tuple[str, ...]
+    ion: str
+    dt_ps: float
+    cells: npt.NDArray[np.float64]
+    paths: npt.NDArray[np.floating]
+    sample_frames: npt.NDArray[np.int64]
+    samples: npt.NDArray[np.float32]
+    cut_short: str | None = None
+    n_repeated: int = 0
+
+    @property
+    def ions(self) -> BoolArray:
+        """Which atoms diffuse, shape (N,)."""
+        return np.array([symbol == self.ion for symbol in self.species])
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames, T."""
+        return len(self.cells)
+
+    @property
+    def n_ions(self) -> int:
+        """Number of ions, n."""
+        return int(self.paths.shape[1])
+
+    @property
+    def times_ps(self) -> npt.NDArray[np.float64]:
+        """Time since the first frame (ps), shape (T,)."""
+        return np.arange(self.n_frames) * self.dt_ps
+
+    @property
+    def volume_a3(self) -> float:
+        """Mean volume of the cell (A^3)."""
+        return float(np.abs(np.linalg.det(self.cells)).mean())
+
+    def of(self, *symbols: str) -> BoolArray:
+        """Return which atoms are of these species, shape (N,)."""
+        return np.isin(np.array(self.species), symbols)
+
+
+def collect(
+    source: TrajectorySource, ion: str, dt_ps: float | None = None, skip_ps: float = 0.0, n_samples: int = N_SAMPLES
+) -> RunData:
+    """Read a trajectory once and keep what analyses need.
+
+    Parameters
+    ----------
+    ion
+        Chemical symbol of the diffusing species.
+    dt_ps
+        Time between frames (ps); by default as the file tells.
+    skip_ps
+        Time at the beginning that is left out (ps).
+    n_samples
+        Whole frames to keep.
+
+    Raises
+    ------
+    InputError
+        If the species is not there, frames are too few, have no or uneven times, or an atom jumps between two of them.
+    """
+    ions = np.array([symbol == ion for symbol in source.species])
+    if not ions.any():
+        present = ", ".join(dict.fromkeys(source.species))
+        raise InputError(f"{source.path}: there is no {ion} in this trajectory; its species are {present}")
+    follower = _Follower(source, ions, n_samples)
+    for frame in source.frames():
+        follower.take(frame)
+    interval = _interval(source, follower.times, dt_ps)
+    first = int(np.ceil(skip_ps / interval - 1e-9))
+    if len(follower.cells) - first < FEWEST_FRAMES:
+        left = f" {len(follower.cells) - first} after the first {skip_ps:g} ps" if first else ""
+        raise InputError(
+            f"{source.path}: {len(follower.cells)} frames{',' + left if left else ''}; at least {FEWEST_FRAMES} are "
+            "needed to see anything move"
+        )
+    return follower.data(ion, interval, first)
+
+
+class _Follower:
+    """Follows atoms across the boundaries and keeps ions and some whole frames."""
+
+    def __init__(self, source: TrajectorySource, ions: BoolArray, n_samples: int) -> None:
+        self._source = source
+        self._ions = ions
+        self._framework = ~ions if (~ions).any() else ions
+        self._n_samples = n_samples
+        self._stride = 1
+        self._last: npt.NDArray[np.float64] | None = None
+        self._unwrapped = np.zeros((len(ions), 3))
+        self._centre = np.zeros(3)
+        self.cells: list[npt.NDArray[np.float64]] = []
+        self.times: list[float | None] = []
+        self._paths: list[npt.NDArray[np.float32]] = []
+        self._samples: dict[int, npt.NDArray[np.float32]] = {}
+
+    def take(self, frame: SourceFrame) -> None:
+        """Follow the atoms into this frame."""
+        cell = np.array(frame.cell, dtype=np.float64)
+        if frame.unwrapped is not None:
+            self._unwrapped = np.asarray(frame.unwrapped, dtype=np.float64)
+        else:
+            self._follow(np.asarray(frame.positions, dtype=np.float64), cell)
+        number = len(self.cells)
+        centre = self._unwrapped[self._framework].mean(axis=0)
+        if number == 0:
+            self._centre = centre
+        settled = self._unwrapped - (centre - self._centre)
+        self.cells.append(cell)
+        self.times.append(frame.time_ps)
+        self._paths.append(settled[self._ions].astype(np.float32))
+        if number % self._stride == 0:
+            self._keep(number, settled)
+
+    def _follow(self, positions: npt.NDArray[np.float64], cell: npt.NDArray[np.float64]) -> None:
+        fractional = positions @ np.linalg.inv(cell)
+        if self._last is None:
+            self._unwrapped = positions.copy()
+        else:
+            step = fractional - self._last
+            step -= np.rint(step)
+            longest = float(np.abs(step).max())
+            if longest > LONGEST_STEP:
+                atom, axis = np.unravel_index(int(np.abs(step).argmax()), step.shape)
+                raise InputError(
+                    f"{self._source.path}: atom {atom} moves by {longest:.2f} of cell vector {'abc'[int(axis)]} from "
+                    f"frame {len(self.cells) - 1} to the next; at most {LONGEST_STEP:g} can be followed across the "
+                    "boundary: store frames more often, or unwrapped positions"
+                )
+            self._unwrapped = self._unwrapped + step @ cell
+        self._last = fractional
+
+    def _keep(self, number: int, settled: npt.NDArray[np.float64]) -> None:
+        """Keep a whole frame; where there are too many, every other one is let go."""
+        self._samples[number] = settled.astype(np.float32)
+        if len(self._samples) >= 2 * self._n_samples:
+            self._stride *= 2
+            self._samples = {index: kept for index, kept in self._samples.items() if index % self._stride == 0}
+
+    def data(self, ion: str, dt_ps: float, first: int) -> RunData:
+        """Return what was kept from frame `first` on."""
+        kept = {index - first: positions for index, positions in self._samples.items() if index >= first}
+        if not kept:
+            raise InputError(f"{self._source.path}: no whole frame is left after the time that is skipped")
+        return RunData(
+            species=tuple(self._source.species),
+            ion=ion,
+            dt_ps=dt_ps,
+            cells=np.array(self.cells[first:]),
+            paths=np.array(self._paths[first:]),
+            sample_frames=np.array(list(kept)),
+            samples=np.array(list(kept.values())),
+            cut_short=self._source.cut_short,
+            n_repeated=getattr(self._source, "n_repeated", 0),
+        )
+
+
+def _interval(source: TrajectorySource, times: list[float | None], dt_ps: float | None) -> float:
+    """Return the time between frames (ps): as given, or as the file tells."""
+    if dt_ps is not None:
+        if not dt_ps > 0:
+            raise InputError(f"{dt_ps:g} ps between frames is not accepted: a time greater than 0")
+        return dt_ps
+    told = np.array([time for time in times if time is not None])
+    if len(told) < len(times) or len(told) < 2:
+        raise InputError(f"{source.path}: the file does not tell the time of its frames; give --dt-ps, the time between two")
+    steps = np.diff(told)
+    middle = float(np.median(steps))
+    if not middle > 0 or np.abs(steps - middle).max() > UNEVEN * middle:
+        raise InputError(
+            f"{source.path}: frames are {steps.min():g} to {steps.max():g} ps apart; evenly spaced ones are needed"
+        )
+    return middle
+
+
+def blocks_of(run: RunData, length_ps: float) -> Iterator[slice]:
+    """Yield whole blocks of frames of about this length (ps)."""
+    length = max(1, round(length_ps / run.dt_ps))
+    for start in range(0, run.n_frames - length + 1, length):
+        yield slice(start, start + length)
+
+
+def fractional(run: RunData, positions: Array, cells: Array) -> npt.NDArray[np.float64]:
+    """Return fractional positions in [0, 1), shape as given."""
+    found = np.einsum("tni,tij->tnj", np.asarray(positions, dtype=np.float64), np.linalg.inv(cells))
+    return np.asarray(found % 1.0)
