@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.errors import InputError
-from lizrcl_flows.science.msd import msd_fft
-from lizrcl_flows.science.msd_fit import LineFit, fit_line, slope_weights
+from lizrcl_flows.science.msd import checked_paths, msd_fft
+from lizrcl_flows.science.msd_fit import LineFit, fit_line, slope_std_of_axis, slope_weights, spaced_lags
 
 JUMP_LENGTH_A = 3.6
 """Distance between neighbouring octahedral Li sites in Li2ZrCl6, about a/3 of the alpha phase (A)."""
@@ -33,6 +33,7 @@ LARGEST_CHI2 = 3.0
 N_STORED_LAGS = 100
 
 Status = Literal["resolved", "not_resolved", "not_diffusive"]
+PerAxis = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class DiffusionEstimate:
         In words, with an upper bound, unless resolved.
     diffusivity, diffusivity_std
         Tracer diffusion coefficient in three dimensions and its standard uncertainty (A^2/ps); None unless resolved.
+    per_axis, per_axis_std
+        Coefficients along x, y and z, whose mean is `diffusivity`, and their standard uncertainties (A^2/ps); None
+        unless resolved. Where nothing moves along an axis its value scatters around zero.
+    raw_diffusivity, raw_std
+        What the estimator yields, whether or not it means anything (A^2/ps); None only for want of frames.
     upper_bound
         What the coefficient does not exceed, at about 95 % (A^2/ps).
     offset_a2
@@ -60,6 +66,8 @@ class DiffusionEstimate:
         First and last lag of the fit (ps).
     lag_ps, msd_a2
         The MSD over three axes (A^2) at some lags (ps), shape (n_lags,).
+    msd_xyz_a2
+        The MSD along each axis at the same lags (A^2), shape (n_lags, 3).
     """
 
     status: Status
@@ -68,8 +76,13 @@ class DiffusionEstimate:
     n_frames: int
     lag_ps: Array
     msd_a2: Array
+    msd_xyz_a2: Array
     diffusivity: float | None = None
     diffusivity_std: float | None = None
+    per_axis: PerAxis | None = None
+    per_axis_std: PerAxis | None = None
+    raw_diffusivity: float | None = None
+    raw_std: float | None = None
     upper_bound: float | None = None
     offset_a2: float | None = None
     chi2_per_dof: float | None = None
@@ -79,13 +92,28 @@ class DiffusionEstimate:
 
 
 @dataclass(frozen=True)
+class _Measured:
+    """A coefficient and those along the axes with their standard uncertainties (A^2/ps)."""
+
+    diffusivity: float
+    std: float
+    per_axis: PerAxis
+    per_axis_std: PerAxis
+
+
+@dataclass(frozen=True)
 class _Run:
     """Paths of the ions with what every estimator needs of them."""
 
-    positions: npt.NDArray[np.float64]
+    positions: Array
     interval_ps: float
     jump_length_a: float
-    msd: npt.NDArray[np.float64]
+    msd_xyz: npt.NDArray[np.float64]
+
+    @property
+    def msd(self) -> npt.NDArray[np.float64]:
+        """MSD over three axes at every lag (A^2)."""
+        return np.asarray(self.msd_xyz.sum(axis=1))
 
     @property
     def n_frames(self) -> int:
@@ -140,17 +168,16 @@ def diffusion_coefficient(
     curve = _stored_lags(run.n_frames)
     if run.n_frames < FEWEST_FRAMES:
         return _too_few_frames(run, curve, parameters)
-    lags, fit, std = _fit(run, n_blocks)
-    diffusivity = fit.slope / 6 / run.interval_ps
-    std_per_ps = std / 6 / run.interval_ps
-    chi2_scaled = fit.chi2_per_dof * min(1.0, (fit.slope_std / std) ** 2)
-    status, reason = _judge(run, diffusivity, std_per_ps, float(run.msd[lags[-1]]))
+    lags, fit, blocks = _fit(run, n_blocks)
+    measured = _measured(run, lags, fit, blocks)
+    chi2_scaled = fit.chi2_per_dof * min(1.0, (fit.slope_std / max(fit.slope_std, blocks.std)) ** 2)
+    status, reason = _judge(run, measured.diffusivity, measured.std, float(run.msd[lags[-1]]))
     if status == "resolved" and chi2_scaled > LARGEST_CHI2:
         status, reason = "not_resolved", "the mean square displacement is not a straight line over any range of lags"
     return _estimate(
         run,
         (status, reason),
-        (diffusivity, std_per_ps),
+        measured,
         curve,
         offset_a2=fit.offset,
         chi2_per_dof=fit.chi2_per_dof,
@@ -166,57 +193,90 @@ def paper_protocol(
 
     D = MSD / (6 t), the mean over every tenth lag up to half of the run, quoted with the standard deviation of those
     values. They are correlated, so this is not the uncertainty of their mean. The same runs are refused as by
-    `diffusion_coefficient`; parameters and errors are the same.
+    `diffusion_coefficient`, but the study quotes a number for every run: it is in `raw_diffusivity` and `raw_std`.
+    Parameters and errors are the same.
     """
     parameters = {"every_nth_lag": 10, "largest_lag_share": 0.5}
     run = _prepare(positions, frame_interval_ps, jump_length_a)
     lags = np.arange(10, run.n_frames // 2 + 1, 10)
     if run.n_frames < FEWEST_FRAMES:
         return _too_few_frames(run, lags, parameters)
-    values = run.msd[lags] / (6 * lags * run.interval_ps)
-    diffusivity, std = float(values.mean()), float(values.std(ddof=1))
-    verdict = _judge(run, diffusivity, std, float(run.msd[run.n_frames // 4]))
-    fitted = (float(lags[0] * run.interval_ps), float(lags[-1] * run.interval_ps))
-    return _estimate(run, verdict, (diffusivity, std), lags, fit_lags_ps=fitted, parameters=parameters)
+    times = lags * run.interval_ps
+    values, along = run.msd[lags] / (6 * times), run.msd_xyz[lags] / (2 * times)[:, None]
+    measured = _Measured(
+        float(values.mean()),
+        float(values.std(ddof=1)),
+        _three(along.mean(axis=0)),
+        _three(along.std(axis=0, ddof=1)),
+    )
+    verdict = _judge(run, measured.diffusivity, measured.std, float(run.msd[run.n_frames // 4]))
+    fitted = (float(times[0]), float(times[-1]))
+    return _estimate(run, verdict, measured, lags, fit_lags_ps=fitted, parameters=parameters)
 
 
 def _prepare(positions: Array, frame_interval_ps: float, jump_length_a: float) -> _Run:
-    paths = np.asarray(positions, dtype=np.float64)
-    if paths.ndim != 3 or paths.shape[2] != 3 or 0 in paths.shape:
-        raise InputError(f"positions have shape {paths.shape}, frames x ions x 3 is needed with at least one of each")
-    if not np.isfinite(paths).all():
-        raise InputError("positions: a number is not finite, so the run has no mean square displacement")
+    paths = checked_paths(positions)
     if not frame_interval_ps > 0 or not jump_length_a > 0:
         raise InputError(
             f"frame interval {frame_interval_ps:g} ps and jump length {jump_length_a:g} A must both be positive"
         )
-    return _Run(paths, frame_interval_ps, jump_length_a, msd_fft(paths).sum(axis=1))
+    return _Run(paths, frame_interval_ps, jump_length_a, msd_fft(paths))
 
 
-def _fit(run: _Run, n_blocks: int) -> tuple[npt.NDArray[np.int64], LineFit, float]:
-    """Return lags, line and standard deviation of its slope (A^2/frame), starting where the MSD has become a line."""
+def _fit(run: _Run, n_blocks: int) -> tuple[npt.NDArray[np.int64], LineFit, "_Blocks"]:
+    """Return lags, line and what the blocks say, starting where the MSD has become a line."""
     last = run.n_frames // 4
     first = max(1, min(int(np.ceil(VIBRATION_PS / run.interval_ps)), run.n_frames // 40))
+    msd = run.msd
     while True:
-        lags = _spaced(first, last, N_LAGS)
-        fit = fit_line(run.msd, lags, run.n_frames, run.n_ions)
-        std = max(fit.slope_std, _block_error(run, fit, first, n_blocks))
+        lags = spaced_lags(first, last, N_LAGS)
+        fit = fit_line(msd, lags, run.n_frames, run.n_ions)
+        blocks = _blocks(run, fit, first, n_blocks)
+        std = max(fit.slope_std, blocks.std)
         if fit.chi2_per_dof * (fit.slope_std / std) ** 2 <= CURVED_CHI2 or 8 * first > last:
-            return lags, fit, std
+            return lags, fit, blocks
         first *= 2
 
 
-def _block_error(run: _Run, fit: LineFit, first: int, n_blocks: int) -> float:
-    """Return the standard error of the slope over time blocks (A^2/frame)."""
+@dataclass(frozen=True)
+class _Blocks:
+    """Standard errors over time blocks of the slope, and of the slopes along the axes, shape (3,) (A^2/frame)."""
+
+    std: float
+    per_axis: npt.NDArray[np.float64]
+
+
+def _blocks(run: _Run, fit: LineFit, first: int, n_blocks: int) -> _Blocks:
+    """Measure the slope in every time block with the weights that suit a block best."""
     n_blocks = max(FEWEST_BLOCKS, min(n_blocks, run.n_frames // (4 * first + 4)))
     length = run.n_frames // n_blocks
-    lags = _spaced(min(first, max(1, length // 4)), max(length // 4, min(2 * first, length // 2), 3), N_LAGS)
+    lags = spaced_lags(min(first, max(1, length // 4)), max(length // 4, min(2 * first, length // 2), 3), N_LAGS)
     weights = slope_weights(fit, lags, length)
-    slopes = [
-        float(weights @ msd_fft(run.positions[start : start + length]).sum(axis=1)[lags])
-        for start in range(0, n_blocks * length, length)
-    ]
-    return float(np.std(slopes, ddof=1)) / float(np.sqrt(n_blocks))
+    slopes = np.array(
+        [
+            weights @ msd_fft(run.positions[start : start + length])[lags]
+            for start in range(0, n_blocks * length, length)
+        ]
+    )
+    share = np.sqrt(n_blocks)
+    return _Blocks(float(slopes.sum(axis=1).std(ddof=1) / share), slopes.std(axis=0, ddof=1) / share)
+
+
+def _measured(run: _Run, lags: npt.NDArray[np.int64], fit: LineFit, blocks: _Blocks) -> _Measured:
+    """Turn slopes (A^2/frame) into coefficients (A^2/ps), each with the larger one of its two uncertainties."""
+    unit = 1 / run.interval_ps
+    of_axes = [slope_std_of_axis(fit, run.msd_xyz[:, axis], lags, run.n_frames, run.n_ions) for axis in range(3)]
+    return _Measured(
+        fit.slope / 6 * unit,
+        max(fit.slope_std, blocks.std) / 6 * unit,
+        _three(fit.weights[0] @ run.msd_xyz[lags] / 2 * unit),
+        _three(np.maximum(of_axes, blocks.per_axis) / 2 * unit),
+    )
+
+
+def _three(values: Array) -> PerAxis:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
 
 
 def _judge(run: _Run, diffusivity: float, std: float, msd_at_quarter: float) -> tuple[Status, str]:
@@ -253,13 +313,12 @@ def _told_apart(first: float, second: float) -> tuple[str, str]:
 def _estimate(
     run: _Run,
     verdict: tuple[Status, str],
-    measured: tuple[float, float],
+    measured: _Measured,
     lags: npt.NDArray[np.int64],
     **more: object,
 ) -> DiffusionEstimate:
     status, reason = verdict
-    diffusivity, std = measured
-    bound = run.upper_bound(diffusivity, std)
+    bound = run.upper_bound(measured.diffusivity, measured.std)
     resolved = status == "resolved"
     return DiffusionEstimate(
         status=status,
@@ -268,10 +327,15 @@ def _estimate(
         n_frames=run.n_frames,
         lag_ps=lags * run.interval_ps,
         msd_a2=run.msd[lags],
-        diffusivity=diffusivity if resolved else None,
-        diffusivity_std=std if resolved else None,
+        msd_xyz_a2=run.msd_xyz[lags],
+        diffusivity=measured.diffusivity if resolved else None,
+        diffusivity_std=measured.std if resolved else None,
+        per_axis=measured.per_axis if resolved else None,
+        per_axis_std=measured.per_axis_std if resolved else None,
+        raw_diffusivity=measured.diffusivity,
+        raw_std=measured.std,
         upper_bound=bound,
-        n_hops=run.hops(diffusivity),
+        n_hops=run.hops(measured.diffusivity),
         **more,  # type: ignore[arg-type]
     )
 
@@ -284,14 +348,10 @@ def _too_few_frames(run: _Run, lags: npt.NDArray[np.int64], parameters: dict[str
         n_frames=run.n_frames,
         lag_ps=lags * run.interval_ps,
         msd_a2=run.msd[lags],
+        msd_xyz_a2=run.msd_xyz[lags],
         parameters=parameters,
     )
 
 
 def _stored_lags(n_frames: int) -> npt.NDArray[np.int64]:
-    return _spaced(1, n_frames // 2, N_STORED_LAGS) if n_frames > 3 else np.arange(1, n_frames)
-
-
-def _spaced(first: int, last: int, n: int) -> npt.NDArray[np.int64]:
-    """Return up to `n` different whole numbers, evenly spaced in their logarithm, both ends included."""
-    return np.unique(np.round(np.geomspace(first, last, n)).astype(np.int64))
+    return spaced_lags(1, n_frames // 2, N_STORED_LAGS) if n_frames > 3 else np.arange(1, n_frames)

@@ -6,6 +6,7 @@ line can be fitted by generalised least squares with the line's own covariance, 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -33,12 +34,16 @@ class LineFit:
         A^2.
     chi2_per_dof
         About 1 where the line and the statistics of independent Gaussian ions describe the points.
+    weights
+        ``slope, offset = weights @ msd[lags]``; the same weights give the line of the MSD along one axis, so that the
+        lines of the three axes add up to this one. Shape (2, K).
     """
 
     slope: float
     slope_std: float
     offset: float
     chi2_per_dof: float
+    weights: Array
 
 
 def msd_covariance(model: Array, lags: npt.NDArray[np.int64], n_frames: int) -> npt.NDArray[np.float64]:
@@ -95,7 +100,8 @@ def fit_line(msd: Array, lags: npt.NDArray[np.int64], n_frames: int, n_ions: int
         covariance = line_covariance(line[0], line[1], lags, n_frames) / n_ions
         solved = np.linalg.solve(covariance, design)
         uncertainty = np.linalg.inv(design.T @ solved)
-        line = uncertainty @ (solved.T @ points)
+        weights = uncertainty @ solved.T
+        line = weights @ points
     residual = points - design @ line
     chi2 = float(residual @ np.linalg.solve(covariance, residual))
     return LineFit(
@@ -103,7 +109,23 @@ def fit_line(msd: Array, lags: npt.NDArray[np.int64], n_frames: int, n_ions: int
         slope_std=float(np.sqrt(uncertainty[0, 0])),
         offset=float(line[1]),
         chi2_per_dof=chi2 / (len(lags) - 2),
+        weights=weights,
     )
+
+
+def slope_std_of_axis(fit: LineFit, msd: Array, lags: npt.NDArray[np.int64], n_frames: int, n_ions: int) -> float:
+    """Return the standard uncertainty of the slope that the weights of `fit` give along one axis (A^2 per frame).
+
+    Parameters
+    ----------
+    msd
+        Along one axis, at every lag from 0 on (A^2).
+    lags, n_frames, n_ions
+        As they were for `fit`.
+    """
+    slope, offset = fit.weights @ msd[lags]
+    covariance = line_covariance(slope, offset, lags, n_frames, n_axes=1) / n_ions
+    return float(np.sqrt(fit.weights[0] @ covariance @ fit.weights[0]))
 
 
 def slope_weights(fit: LineFit, lags: npt.NDArray[np.int64], n_frames: int) -> npt.NDArray[np.float64]:
@@ -114,10 +136,35 @@ def slope_weights(fit: LineFit, lags: npt.NDArray[np.int64], n_frames: int) -> n
     return weights
 
 
-def line_covariance(slope: float, offset: float, lags: npt.NDArray[np.int64], n_frames: int) -> npt.NDArray[np.float64]:
-    """Return the covariance of the three-dimensional MSD of one ion whose MSD is a line (A^4), shape (K, K)."""
-    model = (max(slope, _SMALLEST_SLOPE) * np.arange(n_frames) + max(offset, _SMALLEST_OFFSET)) / 3
-    model[0] = 0.0
-    covariance = 3 * msd_covariance(model, lags, n_frames)
+def line_covariance(
+    slope: float, offset: float, lags: npt.NDArray[np.int64], n_frames: int, n_axes: int = 3
+) -> npt.NDArray[np.float64]:
+    """Return the covariance of the MSD of one ion, summed over `n_axes` axes, whose MSD is a line (A^4), shape (K, K).
+
+    Parameters
+    ----------
+    slope, offset
+        Of the MSD over all axes (A^2 per frame, A^2).
+    """
+    slope, offset = max(slope, _SMALLEST_SLOPE), max(offset, _SMALLEST_OFFSET)
+    walk, both, rattle = _parts_of_a_line(tuple(int(lag) for lag in lags), n_frames)
+    covariance = (slope**2 * walk + slope * offset * both + offset**2 * rattle) / n_axes
     ridge = _RIDGE * float(np.trace(covariance)) / len(lags)
     return np.asarray(covariance + ridge * np.eye(len(lags)))
+
+
+@lru_cache(maxsize=32)
+def _parts_of_a_line(
+    lags: tuple[int, ...], n_frames: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the factors of slope^2, slope * offset and offset^2: the covariance is quadratic in the model."""
+    at = np.array(lags, dtype=np.int64)
+    walk = np.arange(n_frames, dtype=np.float64)
+    rattle = (walk > 0).astype(np.float64)
+    of_walk, of_rattle = msd_covariance(walk, at, n_frames), msd_covariance(rattle, at, n_frames)
+    return of_walk, msd_covariance(walk + rattle, at, n_frames) - of_walk - of_rattle, of_rattle
+
+
+def spaced_lags(first: int, last: int, n: int) -> npt.NDArray[np.int64]:
+    """Return up to `n` different whole numbers, evenly spaced in their logarithm, both ends included."""
+    return np.unique(np.round(np.geomspace(first, last, n)).astype(np.int64))

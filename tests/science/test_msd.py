@@ -22,6 +22,12 @@ def test_it_equals_the_direct_sum(n_frames, n_ions):
     np.testing.assert_allclose(msd_fft(positions), direct_msd(positions), rtol=1e-9, atol=1e-12)
 
 
+def test_positions_in_single_precision_are_summed_in_double_precision():
+    positions = (walk(np.random.default_rng(7), 300, 70) + 500.0).astype(np.float32)
+    assert positions.dtype == np.float32
+    np.testing.assert_allclose(msd_fft(positions), direct_msd(positions.astype(np.float64)), rtol=1e-9, atol=1e-12)
+
+
 def test_one_frame_has_no_displacement():
     np.testing.assert_array_equal(msd_fft(np.ones((1, 4, 3))), np.zeros((1, 3)))
 
@@ -104,3 +110,9 @@ def test_without_a_framework_the_centre_of_all_atoms_stays():
     positions = walk(np.random.default_rng(6), 50, 8) + np.arange(50)[:, None, None]
     found = remove_drift(positions, np.zeros(8, dtype=bool))
     np.testing.assert_allclose(found.mean(axis=1), np.broadcast_to(positions[0].mean(axis=0), (50, 3)), atol=1e-12)
+
+
+def test_vibration_around_a_site_reaches_a_plateau_of_six_variances():
+    positions = np.random.default_rng(8).normal(scale=0.35, size=(2000, 100, 3)) + 40.0
+    msd = msd_fft(positions).sum(axis=1)
+    np.testing.assert_allclose(msd[1:1000], 6 * 0.35**2, rtol=0.02)
