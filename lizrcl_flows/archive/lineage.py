@@ -4,7 +4,7 @@ Walked level by level with one query a level. One `$graphLookup` would do as wel
 holds thousands of labels (`benchmarks/archive.py`); for the chain of a data set, which is long and thin, it is faster.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -142,6 +142,7 @@ class Lineage:
         depth: int | None = None,
         fold_above: int = FOLD_ABOVE,
         until: Sequence[str] = (),
+        opened: Collection[str] = (),
     ) -> Branch:
         """Return the lineage of a document as a tree that a person can read.
 
@@ -152,6 +153,9 @@ class Lineage:
         ----------
         depth, until
             As for `ancestors`.
+        opened
+            What is not folded: kinds (``"lab"``), and ids of documents that stand on lines of their own, as do the
+            documents right under them.
 
         Raises
         ------
@@ -166,7 +170,7 @@ class Lineage:
         level: list[tuple[Branch, list[dict[str, Any]]]] = [(trunk, [root])]
         steps = 0
         while level and (depth is None or steps < depth):
-            grown = list(self._next_level(level, direction, seen, fold_above))
+            grown = list(self._next_level(level, direction, seen, (fold_above, opened)))
             level = [(branch, nodes) for branch, nodes in grown if branch.kind not in until]
             steps += 1
         return trunk
@@ -176,14 +180,13 @@ class Lineage:
         level: Sequence[tuple[Branch, list[dict[str, Any]]]],
         direction: Direction,
         seen: set[str],
-        fold_above: int,
+        fold: tuple[int, Collection[str]],
     ) -> Iterator[tuple[Branch, list[dict[str, Any]]]]:
         """Hang the next nodes under each branch; yield the new branches with the documents they stand for."""
         families = self._parents_of(level) if direction == "up" else self._children_of(level)
         for (branch, _), family in zip(level, families, strict=True):
             for kind, members in sorted(_by_kind(family).items()):
-                groups = [members] if len(members) > fold_above else [[member] for member in members]
-                for group in groups:
+                for group in _groups(members, branch, fold):
                     new = [member for member in group if member["_id"] not in seen]
                     child = _branch(group[0]) if len(group) == 1 else _folded(group)
                     child.shown_above = not new
@@ -262,6 +265,19 @@ class Lineage:
             missing = chain[0]["parent"] if chain else dataset_id
             raise NotFoundError(f"no document '{missing}' in collection datasets")
         return [label for part in chain for label in part["added"]]
+
+
+def _groups(
+    members: list[dict[str, Any]], branch: Branch, fold: tuple[int, Collection[str]]
+) -> list[list[dict[str, Any]]]:
+    """Put documents of one kind into one line, but for those that are few or are to be shown one by one."""
+    fold_above, opened = fold
+    shown_whole = bool({branch.id, members[0]["kind"]} & set(opened))
+    if shown_whole or len(members) <= fold_above:
+        return [[member] for member in members]
+    alone = [[member] for member in members if member["_id"] in opened]
+    rest = [member for member in members if member["_id"] not in opened]
+    return [*alone, rest] if rest else alone
 
 
 def _by_kind(nodes: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

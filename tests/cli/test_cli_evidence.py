@@ -10,14 +10,27 @@ import pytest
 pytestmark = pytest.mark.mongo
 
 
+def walk(node: dict, word: str = "parents") -> list[tuple[str, str]]:
+    """Return every edge of a nested lineage."""
+    return [edge for child in node[word] for edge in ((node["id"], child["id"]), *walk(child, word))]
+
+
 def test_lineage_leads_from_a_coefficient_to_every_label(lizrcl, stored) -> None:
-    content = json.loads(lizrcl("lineage", stored.transport, "--json").out)
-    ids = {node["id"] for node in content["nodes"]}
+    content = json.loads(lizrcl("lineage", stored.transport, "--up", "--json").out)
+    assert set(content) == {"id", "kind", "parents"}
+    assert (content["id"], content["kind"]) == (stored.transport, "tsp")
+    assert [(parent["id"], parent["kind"]) for parent in content["parents"]] == [(stored.production, "tra")]
+    ids = {end for _, end in walk(content)}
     assert {*stored.labels, *stored.models, stored.dataset, stored.production} <= ids
     assert stored.failed_label not in ids
-    depth = {node["id"]: node["depth"] for node in content["nodes"]}
-    assert depth[stored.transport] == 0
-    assert depth[stored.production] == 1
+
+
+def test_nested_lineage_has_every_edge_once(lizrcl, stored) -> None:
+    edges = walk(json.loads(lizrcl("lineage", stored.transport, "--json").out))
+    nodes = stored.archive.lineage.nodes([stored.transport, *(end for _, end in edges)])
+    wanted = {(name, parent) for name, node in nodes.items() for parent in node["parents"]}
+    assert len(edges) == len(set(edges))
+    assert set(edges) == wanted
 
 
 def test_lineage_tree_folds_many_labels_into_one_line(lizrcl, stored) -> None:
@@ -35,9 +48,35 @@ def test_lineage_tree_folds_many_labels_into_one_line(lizrcl, stored) -> None:
 
 def test_lineage_down_and_depth(lizrcl, stored) -> None:
     down = json.loads(lizrcl("lineage", stored.labels[0], "--down", "--format", "json").out)
-    assert stored.transport in {node["id"] for node in down["nodes"]}
+    assert stored.transport in {end for _, end in walk(down, "children")}
     near = json.loads(lizrcl("lineage", stored.labels[0], "--down", "--json", "--depth", "1").out)
-    assert {node["id"] for node in near["nodes"]} == {stored.labels[0], stored.dataset}
+    assert near["children"] == [{"id": stored.dataset, "kind": "dat", "children": []}]
+
+
+def test_what_is_opened_is_not_folded(lizrcl, stored) -> None:
+    for opened in ("label", "labels", "lab", stored.dataset[:12]):
+        text = lizrcl("lineage", stored.transport, "--open", opened).out
+        assert all(label in text for label in stored.labels), opened
+        assert stored.structures[1] not in text.partition("labels")[0]
+    one = lizrcl("lineage", stored.transport, "--open", stored.labels[3]).out
+    assert stored.labels[3] in one
+    assert f"{len(stored.labels) - 1} labels of generation 0" in one
+    refused = lizrcl("lineage", stored.transport, "--open", "lable")
+    assert refused.code == 2
+    assert "'lable'" in refused.err
+
+
+def test_lineage_as_prov_is_read_by_its_library(lizrcl, stored) -> None:
+    from prov.model import ProvDerivation, ProvDocument, ProvEntity
+
+    outcome = lizrcl("lineage", stored.transport, "--format", "prov")
+    document = ProvDocument.deserialize(content=outcome.out, format="json")
+    entities = {record.identifier.localpart for record in document.get_records(ProvEntity)}
+    edges = {(record.args[0].localpart, record.args[1].localpart) for record in document.get_records(ProvDerivation)}
+    nested = json.loads(lizrcl("lineage", stored.transport, "--json").out)
+    assert edges == set(walk(nested))
+    assert entities == {stored.transport, *(end for _, end in edges)}
+    assert document.get_provn().startswith("document")
 
 
 def test_lineage_as_graphviz_has_every_edge(lizrcl, stored) -> None:
