@@ -16,6 +16,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#666666"
 DASHES: tuple[tuple[int, tuple[float, ...]], ...] = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 1, 1, 1)))
 PANEL_IN = (3.5, 3.1)
+_NS_FROM_PS = 2000.0
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -85,6 +86,41 @@ def legend_above(axes: "Axes", title: str, markerscale: float = 1.3) -> None:
         title=title or None,
         alignment="left",
     )
+
+
+def legend_below(axes: "Axes", columns: int = 1, title: str = "") -> None:
+    """Put the legend under the label of the x axis, for axes that have ticks above."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        axes.legend(
+            handles,
+            labels,
+            loc="upper left",
+            bbox_to_anchor=(-0.02, -0.19),
+            borderaxespad=0.0,
+            handlelength=1.8,
+            ncols=columns,
+            title=title or None,
+            alignment="left",
+        )
+
+
+def no_data(axes: "Axes", words: str = "no data") -> None:
+    """Write where the points would be that there are none."""
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=8)
+
+
+def at_least_a_decade(low: float, high: float) -> tuple[float, float]:
+    """Return positive limits widened to a decade, so that a logarithmic axis has ticks to read."""
+    stretch = max(1.0, float(np.sqrt(10 * low / high)))
+    return low / stretch, high * stretch
+
+
+def time_scale(times_ps: Any) -> tuple[float, str]:
+    """Return the factor and the unit in which times (ps) are short to read."""
+    times = np.asarray(times_ps, dtype=float)
+    longest = float(np.nanmax(times)) if times.size and np.isfinite(times).any() else 0.0
+    return (1e-3, "ns") if longest >= _NS_FROM_PS else (1.0, "ps")
 
 
 def points(colour: str, marker: str) -> dict[str, Any]:
