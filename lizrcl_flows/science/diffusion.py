@@ -13,17 +13,23 @@ import numpy.typing as npt
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.msd import checked_paths, msd_fft
-from lizrcl_flows.science.msd_fit import LineFit, fit_line, slope_std_of_axis, slope_weights, spaced_lags
+from lizrcl_flows.science.msd_fit import (
+    N_LAGS,
+    BlockErrors,
+    LineFit,
+    block_errors,
+    fit_line,
+    slope_std_of_axis,
+    spaced_lags,
+)
 
 JUMP_LENGTH_A = 3.6
 """Distance between neighbouring octahedral Li sites in Li2ZrCl6, about a/3 of the alpha phase (A)."""
 
-N_LAGS = 16
 VIBRATION_PS = 1.0
 """Shorter lags are left out of the fit where the run is long enough: they show vibration, not diffusion."""
 
 FEWEST_FRAMES = 40
-FEWEST_BLOCKS = 4
 FEWEST_HOPS = 30
 LARGEST_RELATIVE_STD = 0.5
 CURVED_CHI2 = 2.0
@@ -165,7 +171,7 @@ def diffusion_coefficient(
     """
     parameters = {"jump_length_a": jump_length_a, "n_blocks": n_blocks}
     run = _prepare(positions, frame_interval_ps, jump_length_a)
-    curve = _stored_lags(run.n_frames)
+    curve = stored_lags(run.n_frames)
     if run.n_frames < FEWEST_FRAMES:
         return _too_few_frames(run, curve, parameters)
     lags, fit, blocks = _fit(run, n_blocks)
@@ -223,46 +229,21 @@ def _prepare(positions: Array, frame_interval_ps: float, jump_length_a: float) -
     return _Run(paths, frame_interval_ps, jump_length_a, msd_fft(paths))
 
 
-def _fit(run: _Run, n_blocks: int) -> tuple[npt.NDArray[np.int64], LineFit, "_Blocks"]:
+def _fit(run: _Run, n_blocks: int) -> tuple[npt.NDArray[np.int64], LineFit, BlockErrors]:
     """Return lags, line and what the blocks say, starting where the MSD has become a line."""
-    last = run.n_frames // 4
-    first = max(1, min(int(np.ceil(VIBRATION_PS / run.interval_ps)), run.n_frames // 40))
+    first, last = first_lag(run.n_frames, run.interval_ps), run.n_frames // 4
     msd = run.msd
     while True:
         lags = spaced_lags(first, last, N_LAGS)
         fit = fit_line(msd, lags, run.n_frames, run.n_ions)
-        blocks = _blocks(run, fit, first, n_blocks)
+        blocks = block_errors(run.positions, fit, first, n_blocks)
         std = max(fit.slope_std, blocks.std)
         if fit.chi2_per_dof * (fit.slope_std / std) ** 2 <= CURVED_CHI2 or 8 * first > last:
             return lags, fit, blocks
         first *= 2
 
 
-@dataclass(frozen=True)
-class _Blocks:
-    """Standard errors over time blocks of the slope, and of the slopes along the axes, shape (3,) (A^2/frame)."""
-
-    std: float
-    per_axis: npt.NDArray[np.float64]
-
-
-def _blocks(run: _Run, fit: LineFit, first: int, n_blocks: int) -> _Blocks:
-    """Measure the slope in every time block with the weights that suit a block best."""
-    n_blocks = max(FEWEST_BLOCKS, min(n_blocks, run.n_frames // (4 * first + 4)))
-    length = run.n_frames // n_blocks
-    lags = spaced_lags(min(first, max(1, length // 4)), max(length // 4, min(2 * first, length // 2), 3), N_LAGS)
-    weights = slope_weights(fit, lags, length)
-    slopes = np.array(
-        [
-            weights @ msd_fft(run.positions[start : start + length])[lags]
-            for start in range(0, n_blocks * length, length)
-        ]
-    )
-    share = np.sqrt(n_blocks)
-    return _Blocks(float(slopes.sum(axis=1).std(ddof=1) / share), slopes.std(axis=0, ddof=1) / share)
-
-
-def _measured(run: _Run, lags: npt.NDArray[np.int64], fit: LineFit, blocks: _Blocks) -> _Measured:
+def _measured(run: _Run, lags: npt.NDArray[np.int64], fit: LineFit, blocks: BlockErrors) -> _Measured:
     """Turn slopes (A^2/frame) into coefficients (A^2/ps), each with the larger one of its two uncertainties."""
     unit = 1 / run.interval_ps
     of_axes = [slope_std_of_axis(fit, run.msd_xyz[:, axis], lags, run.n_frames, run.n_ions) for axis in range(3)]
@@ -353,5 +334,11 @@ def _too_few_frames(run: _Run, lags: npt.NDArray[np.int64], parameters: dict[str
     )
 
 
-def _stored_lags(n_frames: int) -> npt.NDArray[np.int64]:
+def first_lag(n_frames: int, frame_interval_ps: float) -> int:
+    """Return the first lag of a fit in frames: after the vibration, or earlier where the run is short."""
+    return max(1, min(int(np.ceil(VIBRATION_PS / frame_interval_ps)), n_frames // 40))
+
+
+def stored_lags(n_frames: int) -> npt.NDArray[np.int64]:
+    """Return the lags (in frames) at which a curve is kept."""
     return spaced_lags(1, n_frames // 2, N_STORED_LAGS) if n_frames > 3 else np.arange(1, n_frames)

@@ -12,6 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lizrcl_flows.documents.arrays import Array
+from lizrcl_flows.science.msd import msd_fft
+
+N_LAGS = 16
+"""Lags of a fit; more of them say nothing new."""
+
+FEWEST_BLOCKS = 4
 
 _ITERATIONS = 3
 _SMALLEST_SLOPE = 1e-12
@@ -111,6 +117,47 @@ def fit_line(msd: Array, lags: npt.NDArray[np.int64], n_frames: int, n_ions: int
         chi2_per_dof=chi2 / (len(lags) - 2),
         weights=weights,
     )
+
+
+@dataclass(frozen=True)
+class BlockErrors:
+    """Standard errors over time blocks (A^2 per frame).
+
+    Attributes
+    ----------
+    std
+        Of the slope over three axes.
+    per_axis
+        Of the slopes along the axes, shape (3,).
+    """
+
+    std: float
+    per_axis: npt.NDArray[np.float64]
+
+
+def block_errors(positions: Array, fit: LineFit, first: int, n_blocks: int) -> BlockErrors:
+    """Measure the slope in time blocks, which see rare hops and ions that move together.
+
+    Parameters
+    ----------
+    positions
+        Unwrapped positions (A), shape (T, N, 3).
+    fit
+        Line of the whole run; it says which weights suit a block best.
+    first
+        First lag of that fit in frames.
+    n_blocks
+        Fewer are used where a block would be too short, `FEWEST_BLOCKS` at least.
+    """
+    n_frames = len(positions)
+    n_blocks = max(FEWEST_BLOCKS, min(n_blocks, n_frames // (4 * first + 4)))
+    length = n_frames // n_blocks
+    lags = spaced_lags(min(first, max(1, length // 4)), max(length // 4, min(2 * first, length // 2), 3), N_LAGS)
+    weights = slope_weights(fit, lags, length)
+    starts = range(0, n_blocks * length, length)
+    slopes = np.array([weights @ msd_fft(positions[start : start + length])[lags] for start in starts])
+    share = np.sqrt(n_blocks)
+    return BlockErrors(float(slopes.sum(axis=1).std(ddof=1) / share), slopes.std(axis=0, ddof=1) / share)
 
 
 def slope_std_of_axis(fit: LineFit, msd: Array, lags: npt.NDArray[np.int64], n_frames: int, n_ions: int) -> float:
