@@ -14,6 +14,7 @@ from lizrcl_flows.cli.lazy import SuggestingGroup
 from lizrcl_flows.cli.noun_table import EXPENDABLE, HELP, NOUNS, Noun, value_at
 from lizrcl_flows.cli.orderings import order
 from lizrcl_flows.cli.output import console, emit_json, natural_width, pairs, say, show, table
+from lizrcl_flows.cli.quarantine import quarantine
 from lizrcl_flows.cli.session import dry_run_option, json_option, open_archive
 from lizrcl_flows.errors import BackendError, InputError
 
@@ -287,6 +288,7 @@ structure = _group(NOUNS["structure"])
 structure.add_command(order)
 candidate = _group(NOUNS["candidate"])
 label = _group(NOUNS["label"])
+label.add_command(quarantine)
 level = _group(NOUNS["level"])
 dataset = _group(NOUNS["dataset"])
 dataset.add_command(import_labels)

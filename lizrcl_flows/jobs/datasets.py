@@ -1,6 +1,7 @@
 """Jobs that collect labels into the data sets of a campaign."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, cast
 
 from jobflow import job
@@ -68,23 +69,32 @@ def _extend(archive: Archive, campaign: Campaign, index: int, split: str, asked:
         _require_level(archive, parent, level)
     before = archive.dataset_labels(parent) if parent else []
     older = [name for dataset in imported[1:] for name in archive.dataset_labels(dataset)]
+    withdrawn = quarantined(archive, [*before, *older])
+    older = [name for name in older if name not in withdrawn]
     older += _late(archive, campaign, index, split, level) if index else []
     known = set(before)
     accepted = [name for name in wanted if name in labels and labels[name].status == "accepted"]
     added = [name for name in dict.fromkeys([*older, *accepted]) if name not in known]
-    failed = [labels[name].reason for name in wanted if name in labels and labels[name].status != "accepted"]
+    refused = [labels[name] for name in wanted if name in labels and labels[name].status != "accepted"]
+    failed = [label.reason or f"label is {label.status}" for label in refused]
     dataset_id = parent
-    if added:
+    kept = [name for name in before if name not in withdrawn]
+    if len(kept) < len(before):  # what is withdrawn ends the chain: the new set begins one of its own
+        parts, parent, imported = [*kept, *added], None, []
+    else:
+        parts = added
+    if parts:
+        whole = [*kept, *added]
         dataset = Dataset(
             campaign=campaign.name,
             generation=index,
             parent=parent,
-            added=tuple(added),
+            added=tuple(parts),
             split=split,
             level=level,
-            n_labels=len(before) + len(added),
-            manifest_sha256=canonical_sha256([*before, *added]),
-            parents=tuple(dict.fromkeys([*([parent] if parent else []), *imported, *added])),
+            n_labels=len(whole),
+            manifest_sha256=canonical_sha256(whole),
+            parents=tuple(dict.fromkeys([*([parent] if parent else []), *imported, *parts])),
             provenance=provenance(),
         )
         dataset_id = archive.put(dataset)
@@ -95,6 +105,12 @@ def _extend(archive: Archive, campaign: Campaign, index: int, split: str, asked:
         "n_failed": len(failed) + len(lost),
         "reasons": sorted(set(failed)) + ([f"{len(lost)} labels were lost with their job"] if lost else []),
     }
+
+
+def quarantined(archive: Archive, labels: Sequence[str]) -> set[str]:
+    """Return those labels that are in quarantine: they stay in the archive, and new data sets leave them out."""
+    criteria = {"_id": {"$in": list(labels)}, "status": "quarantined"}
+    return {record["_id"] for record in archive.find_records(Label, criteria, fields=["_id"])}
 
 
 def _require_level(archive: Archive, dataset: str, level: str) -> None:

@@ -24,7 +24,7 @@ from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.engines.training.base import DivergedError, Trainer, TrainingRequest, TrainingResult
 from lizrcl_flows.errors import EngineError
 from lizrcl_flows.jobs.context import count_cost, derived_seed, open_archive, provenance, work_directory
-from lizrcl_flows.jobs.datasets import dataset_before
+from lizrcl_flows.jobs.datasets import dataset_before, quarantined
 from lizrcl_flows.jobs.routing import in_category
 from lizrcl_flows.nep import Committee as NepCommittee
 from lizrcl_flows.science.calibration import calibration_groups
@@ -91,7 +91,7 @@ def _trained(
     """Train one member with one seed and store it."""
     seed, start, diverged = attempt
     dataset = place["dataset"]
-    chosen = _bag(archive.dataset_labels(dataset), campaign.current.training.bagging, seed)
+    chosen = bag(archive.dataset_labels(dataset), campaign.current.training.bagging, seed)
     pairs = labelled_structures(archive, chosen)
     with work_directory(f"{campaign.id}-g{place['generation']}-m{place['member']}-{seed}") as directory:
         request = TrainingRequest(
@@ -159,6 +159,8 @@ def evaluate_holdout(campaign_id: str, index: int, dataset: str | None, holdout:
         if committee is None or holdout is None:
             return None
         labels = archive.dataset_labels(holdout)
+        withdrawn = quarantined(archive, labels)
+        labels = [name for name in labels if name not in withdrawn]
         return _evaluate(archive, campaign, index, committee, labels, ("holdout", (committee.id, holdout)))
 
 
@@ -255,7 +257,8 @@ def committee_files(archive: Archive, committee: Committee, directory: Path) -> 
     return paths
 
 
-def _bag(labels: list[str], fraction: float, seed: int) -> list[str]:
+def bag(labels: list[str], fraction: float, seed: int) -> list[str]:
+    """Return the labels that a member with this seed sees of a data set, in their order."""
     if fraction >= 1:
         return labels
     size = max(1, round(fraction * len(labels)))
