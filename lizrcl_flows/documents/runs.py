@@ -1,6 +1,6 @@
 """Molecular-dynamics runs."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,7 @@ from lizrcl_flows.documents.quantities import (
     Energy,
     EnergyPerAtom,
     Force,
+    Number,
     Pressure,
     Seconds,
     Seed,
@@ -18,6 +19,7 @@ from lizrcl_flows.documents.quantities import (
     TimeFs,
     Volume,
 )
+from lizrcl_flows.units import Unit
 
 
 class ThermoSummary(Record):
@@ -29,6 +31,15 @@ class ThermoSummary(Record):
     volume_a3: Volume | None = None
     potential_energy: Energy | None = None
     energy_drift: EnergyPerAtom | None = Field(default=None, description="change of the total energy over the run")
+    temperature_error_k: Temperature | None = Field(default=None, description="standard error of the mean, from blocks")
+    energy_drift_per_ns: Annotated[float, Unit("eV/atom/ns")] | None = Field(
+        default=None, description="slope of the total energy, from blocks"
+    )
+    energy_drift_error_per_ns: Annotated[float, Unit("eV/atom/ns")] | None = None
+    volume_change: Number | None = Field(
+        default=None, description="mean volume of the last fifth over that of the first, minus one"
+    )
+    n_not_finite: Count | None = Field(default=None, description="rows with a value that is no number, where any is")
 
 
 class Health(Record):
@@ -37,6 +48,9 @@ class Health(Record):
     status: Literal["ok", "blown_up", "failed"]
     reason: str = ""
     last_step: Count | None = None
+    warnings: tuple[str, ...] = Field(
+        default=(), description="production: what speaks against using the run as it stands, a sentence each"
+    )
 
 
 class Trajectory(Document):
@@ -62,8 +76,17 @@ class Trajectory(Document):
         "generation",
         "level",
         "active_threshold",
+        "equilibration_temperature_k",
+        "heating_steps",
+        "correct_velocity_every",
     )
-    added_later: ClassVar[tuple[str, ...]] = ("level", "active_threshold")
+    added_later: ClassVar[tuple[str, ...]] = (
+        "level",
+        "active_threshold",
+        "equilibration_temperature_k",
+        "heating_steps",
+        "correct_velocity_every",
+    )
 
     purpose: Literal["sampling", "exploration", "production"]
     structure: str
@@ -82,6 +105,17 @@ class Trajectory(Document):
     pressure_gpa: Pressure | None = None
     steps: Count
     equilibration_steps: Count = 0
+    equilibration_temperature_k: Temperature | None = Field(
+        default=None, description="where the run began: equilibrated there, heated, and equilibrated again"
+    )
+    heating_steps: Count = Field(default=0, description="steps from there to the temperature of the run")
+    correct_velocity_every: Count = Field(
+        default=0, description="steps between removals of linear and angular momentum; 0: none"
+    )
+    piece_steps: Count | None = Field(
+        default=None, description="longest piece that the run was done in; absent where it was one run of the program"
+    )
+    n_pieces: Count = Field(default=1, description="runs of the program that it was done in")
     time_step_fs: TimeFs
     sample_every: Count = Field(description="steps between stored frames, or between checks of `active`")
     active_threshold: Force | None = Field(

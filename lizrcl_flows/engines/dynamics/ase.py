@@ -9,15 +9,17 @@ from typing import Any
 from lizrcl_flows.documents import Level
 from lizrcl_flows.documents.spec import ExplorationSpec, FoundationSpec
 from lizrcl_flows.engines.calculators import CalculatorChoice, compute_apart
-from lizrcl_flows.engines.dynamics.base import DynamicsRequest, DynamicsResult
+from lizrcl_flows.engines.dynamics.base import DynamicsRequest, DynamicsResult, GoesOn
 from lizrcl_flows.engines.dynamics.gpumd_files import (
     TRAJECTORY_FILE,
+    hottest_k,
     model_of,
     result_of,
     run_in_of,
     strip_predictions,
 )
-from lizrcl_flows.engines.dynamics.gpumd_health import count_frames, judge
+from lizrcl_flows.engines.dynamics.gpumd_health import judge, survey_frames
+from lizrcl_flows.engines.dynamics.pieces import run_in_pieces
 from lizrcl_flows.engines.finished import finished_facts, inputs_sha256, mark_finished, write_inputs
 from lizrcl_flows.engines.processes import sole_use
 from lizrcl_flows.engines.serial import Engine
@@ -90,7 +92,7 @@ class AseDynamics(Engine):
         """
         return CalculatorChoice(self.calculator, self.file, self.parameters).level()
 
-    def run(self, request: DynamicsRequest, directory: Path) -> DynamicsResult:
+    def run(self, request: DynamicsRequest, directory: Path, goes_on: GoesOn | None = None) -> DynamicsResult:
         """Run, or find the same run finished in the directory.
 
         Raises
@@ -99,7 +101,14 @@ class AseDynamics(Engine):
             If the calculator cannot be made, or the structure has an element that the request does not name.
         EngineError
             If the calculator fails at the start, or the run is ended from outside.
+        UnfinishedRunError
+            If a run of pieces was not to go on.
         """
+        if request.piece_steps is not None:
+            return run_in_pieces(self, self._run_whole, request, directory, goes_on)
+        return self._run_whole(request, directory)
+
+    def _run_whole(self, request: DynamicsRequest, directory: Path) -> DynamicsResult:
         choice = self._choice(request)
         run_in = run_in_of(request, self, [choice.level().id])
         inputs = {
@@ -127,15 +136,17 @@ def _run_afresh(
     work = directory / RUN_FOLDER
     shutil.rmtree(work, ignore_errors=True)
     write_inputs(work, inputs)
-    finished, outcome = compute_apart(PROGRAM, {"calculator": choice.request()}, work, lock, threads=request.threads)
-    n_frames = count_frames(work / TRAJECTORY_FILE)
-    health = judge(work, finished, request.temperature_k, n_frames) if (work / HEALTH_FILE).exists() else None
+    asked = {"calculator": choice.request(), "seed": request.seed}
+    finished, outcome = compute_apart(PROGRAM, asked, work, lock, threads=request.threads)
+    n_frames, fault = survey_frames(work / TRAJECTORY_FILE, request.n_atoms)
+    health = judge(work, finished, hottest_k(request), n_frames) if (work / HEALTH_FILE).exists() else None
     if health is None:
         reason = outcome.get("reason", "it did not say why")
         raise EngineError(f"structure {request.structure.id}: no dynamics with {choice.title}: {reason}")
     strip_predictions(work / TRAJECTORY_FILE, work / TRAJECTORY_FILE)
     return {
         "n_frames": n_frames,
+        "fault": fault,
         "health": health.as_dict(),
         "version": choice.version(),
         "executable": f"{choice.title} {choice.version()}",

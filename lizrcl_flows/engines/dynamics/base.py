@@ -1,11 +1,41 @@
 """What every dynamics engine offers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from lizrcl_flows.documents import Health, Level, Structure, ThermoSummary
+
+GoesOn = Callable[[float], bool]
+"""Asked before each piece of a run, with the seconds that the longest piece so far took: whether it may begin."""
+
+
+class UnfinishedRunError(Exception):
+    """A run stopped between two of its pieces because it was not to go on; what is done is on the disk.
+
+    Attributes
+    ----------
+    n_new
+        Pieces that this call has done.
+    done, steps
+        Steps that are done, and of the whole run.
+    longest_s
+        Wall time of the longest piece so far.
+    """
+
+    def __init__(self, n_new: int, done: int, steps: int, longest_s: float) -> None:
+        super().__init__(f"{done} of {steps} steps are done; the longest piece took {longest_s:.0f} s")
+        self.n_new, self.done, self.steps, self.longest_s = n_new, done, steps, longest_s
+
+
+@dataclass(frozen=True)
+class RunStage:
+    """Steps before those that are sampled: at one temperature, or heated (or cooled) from one to another in a line."""
+
+    steps: int
+    start_k: float
+    end_k: float
 
 
 @dataclass(frozen=True)
@@ -20,11 +50,27 @@ class DynamicsRequest:
         Pressure (GPa) of an NPT run; none otherwise.
     steps, equilibration_steps
         Production steps that are sampled, after equilibration steps that are not.
+    stages
+        What comes before the equilibration steps: at other temperatures, or heating. The first velocities are drawn for
+        the temperature that the run begins with.
     sample_every
         Steps between stored frames, or between checks where `active_threshold` is given.
     active_threshold
         Where given, an engine that runs the whole committee along may store only the frames whose deviation exceeds it
         (eV/A), and then says how many it checked. None stores every sampled frame.
+    correct_velocity_every
+        Steps between removals of linear and angular momentum; 0 leaves it to the engine.
+    trajectory_format
+        ``netcdf`` asks for AMBER NetCDF, which a program that cannot write it answers with extended XYZ.
+    piece_steps
+        Where given, the run is done in pieces of so many steps (whole frames, rounded down), each a run of the program
+        from where the last one ended; see `engines.dynamics.pieces`.
+    start
+        ``restart.xyz`` to begin from instead of the structure: its cell, positions and velocities.
+    keeps_restart
+        Whether the state at the end is kept as ``restart.xyz``.
+    thermo_every
+        Steps between rows of thermo.out; 0 leaves them to `engines.dynamics.gpumd_files.thermo_interval`.
     """
 
     structure: Structure
@@ -41,6 +87,24 @@ class DynamicsRequest:
     supercell: tuple[int, int, int] = (1, 1, 1)
     threads: int = 1
     active_threshold: float | None = None
+    stages: tuple[RunStage, ...] = ()
+    correct_velocity_every: int = 0
+    trajectory_format: Literal["xyz", "netcdf"] = "xyz"
+    piece_steps: int | None = None
+    start: Path | None = None
+    keeps_restart: bool = False
+    thermo_every: int = 0
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms, supercell included."""
+        return self.structure.n_atoms * self.supercell[0] * self.supercell[1] * self.supercell[2]
+
+    @property
+    def first_stages(self) -> tuple[RunStage, ...]:
+        """Everything before the sampled steps, equilibration included."""
+        at_last = RunStage(self.equilibration_steps, self.temperature_k, self.temperature_k)
+        return tuple(stage for stage in (*self.stages, at_last) if stage.steps)
 
 
 @dataclass(frozen=True)
@@ -59,6 +123,10 @@ class DynamicsResult:
     seeded
         Whether all random numbers followed from the seed. GPUMD's own ``gpumd`` seeds the first velocities only, not
         its thermostat and barostat: a rerun is another run of the same ensemble.
+    fault
+        What is wrong with the frames (atoms lost, positions that are no numbers), in words; nothing where all is well.
+    n_pieces
+        Runs of the program that it was done in.
     """
 
     trajectory: Path
@@ -73,16 +141,25 @@ class DynamicsResult:
     inputs_sha256: str = ""
     seeded: bool = True
     n_checked: int | None = None
+    fault: str = ""
+    n_pieces: int = 1
 
 
 class Dynamics(Protocol):
     """Run molecular dynamics with a committee's first member. A plain dataclass with ``as_dict``/``from_dict``."""
 
-    def run(self, request: DynamicsRequest, directory: Path) -> DynamicsResult:
+    def run(self, request: DynamicsRequest, directory: Path, goes_on: GoesOn | None = None) -> DynamicsResult:
         """Run in a fresh directory. A run that blows up is a result with its health; its frames before are kept.
+
+        Parameters
+        ----------
+        goes_on
+            Asked before each piece of a run with `piece_steps`; none does all of them.
 
         Raises
         ------
+        UnfinishedRunError
+            If the run was not to go on; called again in the same directory, it goes on from there.
         EngineError
             If the program cannot run at all (missing, refused its input).
         """

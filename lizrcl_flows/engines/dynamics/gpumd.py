@@ -2,22 +2,25 @@
 
 import logging
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lizrcl_flows.documents.spec import ExplorationSpec
-from lizrcl_flows.engines.dynamics.base import DynamicsRequest, DynamicsResult
+from lizrcl_flows.engines.dynamics.base import DynamicsRequest, DynamicsResult, GoesOn
 from lizrcl_flows.engines.dynamics.gpumd_files import (
     CHECKED_FRAMES_FILE,
     CHECKS_FILE,
     TRAJECTORY_FILE,
+    hottest_k,
     model_of,
     result_of,
     run_in_of,
     strip_predictions,
 )
-from lizrcl_flows.engines.dynamics.gpumd_health import count_frames, judge
+from lizrcl_flows.engines.dynamics.gpumd_health import judge, survey_frames
+from lizrcl_flows.engines.dynamics.pieces import run_in_pieces
 from lizrcl_flows.engines.finished import finished_facts, inputs_sha256, mark_finished, write_inputs
 from lizrcl_flows.engines.processes import find_program, is_ours, last_words, run_program, sole_use, version_in
 from lizrcl_flows.engines.serial import Engine
@@ -31,6 +34,9 @@ log = logging.getLogger(__name__)
 
 OUR_PROGRAM = "lizrcl-gpumd"
 RUN_FOLDER = "gpumd"
+
+WRITES_NETCDF = False
+"""Whether ``lizrcl-gpumd`` knows the command ``dump_netcdf``."""
 
 
 @dataclass
@@ -68,7 +74,7 @@ class GpumdDynamics(Engine):
         """Build the engine that a campaign file describes; the conditions come with each request."""
         return cls(command=command)
 
-    def run(self, request: DynamicsRequest, directory: Path) -> DynamicsResult:
+    def run(self, request: DynamicsRequest, directory: Path, goes_on: GoesOn | None = None) -> DynamicsResult:
         """Run, or find the same run finished in the directory.
 
         Raises
@@ -77,25 +83,43 @@ class GpumdDynamics(Engine):
             If the structure has an element that the potential does not know.
         EngineError
             If the program is missing, refuses its input, or is ended from outside.
+        UnfinishedRunError
+            If a run of pieces was not to go on.
         """
+        if request.piece_steps is not None:
+            return run_in_pieces(self, self._run_whole, request, directory, goes_on)
+        return self._run_whole(request, directory)
+
+    def _run_whole(self, request: DynamicsRequest, directory: Path) -> DynamicsResult:
         argv = find_program(self.command or load_settings().resolved_gpumd_command(), "LIZRCL_GPUMD_COMMAND")
         ours = is_ours(argv, OUR_PROGRAM)
         if ours:
             argv = [*argv, "--threads", str(request.threads)]
+            if request.start is not None and "--seed" not in argv:  # there is no velocity line to take the seed from
+                argv += ["--seed", str(request.seed)]
         with sole_use(directory) as lock:
-            wanted = [self._inputs(request, release) for release in self._releases(argv, directory, lock, ours=ours)]
+            wanted = list(self._wanted(request, self._releases(argv, directory, lock, ours=ours), ours=ours))
             facts = next(filter(None, (finished_facts(directory, inputs_sha256(inputs)) for inputs in wanted)), None)
             if facts is None:
                 facts = _run_afresh(argv, request, directory, wanted, lock)
         return result_of(directory / RUN_FOLDER, request, facts, seeded=ours or request.ensemble == "nve")
 
-    def _inputs(self, request: DynamicsRequest, release: Release) -> dict[str, bytes]:
+    def _wanted(self, request: DynamicsRequest, releases: list[Release], *, ours: bool) -> Iterator[dict[str, bytes]]:
+        """Yield the inputs to try: with NetCDF first where it is asked for, in each dialect that can say it."""
+        if request.trajectory_format == "netcdf" and (WRITES_NETCDF or not ours):
+            for release in releases:
+                if release.unified_dump_syntax:  # older ones write no unwrapped positions to NetCDF
+                    yield self._inputs(request, release, netcdf=True)
+        yield from (self._inputs(request, release) for release in releases)
+
+    def _inputs(self, request: DynamicsRequest, release: Release, *, netcdf: bool = False) -> dict[str, bytes]:
         potentials = {"nep.txt": Path(request.potentials[0])}
         if request.active_threshold is not None:
             potentials |= {f"nep_{number}.txt": Path(path) for number, path in enumerate(request.potentials) if number}
+        run_in = run_in_of(request, self, list(potentials), netcdf=netcdf)
         return {
             "model.xyz": render_model_xyz(model_of(request)).encode(),
-            "run.in": render_run_in(run_in_of(request, self, list(potentials)), release).encode(),
+            "run.in": render_run_in(run_in, release).encode(),
             **{name: path.read_bytes() for name, path in potentials.items()},
         }
 
@@ -137,14 +161,17 @@ def _run_once(
     write_inputs(work, inputs)
     finished = run_program(argv, work, lock, threads=request.threads)
     n_checked = _take_checked_frames(work)
-    n_frames = count_frames(work / TRAJECTORY_FILE)
-    health = judge(work, finished, request.temperature_k, n_frames)
+    trajectory = TRAJECTORY_FILE
+    n_frames, fault = survey_frames(work / trajectory, request.n_atoms) if request.steps else (0, "")
+    health = judge(work, finished, hottest_k(request), n_frames)
     if health is None:
         log.warning("run refused directory=%s program=%s said=%s", work, argv[0], last_words(work))
         return None
     facts = {
         "n_frames": n_frames,
         "n_checked": n_checked,
+        "trajectory": trajectory,
+        "fault": fault,
         "health": health.as_dict(),
         "version": version_in(work),
         "executable": " ".join(argv),

@@ -15,11 +15,31 @@ HOTTEST_MARGIN_K = 2000.0
 """A temperature above factor times target plus margin is no physics."""
 
 
-def count_frames(trajectory: Path) -> int:
-    """Return the number of whole frames; a run that ended before the first one gets an empty file."""
+def survey_frames(trajectory: Path, n_atoms: int) -> tuple[int, str]:
+    """Return the number of whole frames and what is wrong with them in words; nothing where all is well.
+
+    A run that ended before the first frame gets an empty file.
+
+    Parameters
+    ----------
+    n_atoms
+        Atoms that each frame should have.
+    """
     trajectory.touch()
+    n_frames, lost, wild = 0, 0, 0
     with read_dump_xyz(trajectory) as frames:
-        return sum(1 for _ in frames)
+        for frame in frames:
+            n_frames += 1
+            lost += len(frame.species) != n_atoms
+            wild += not np.isfinite(frame.positions).all()
+    return n_frames, frame_fault(n_frames, lost, wild, n_atoms)
+
+
+def frame_fault(n_frames: int, lost: int, wild: int, n_atoms: int) -> str:
+    """Say how many frames lack atoms or hold positions that are no numbers; nothing where none does."""
+    told = [f"{lost} of {n_frames} frames do not hold the {n_atoms} atoms of the run"] if lost else []
+    told += [f"{wild} of {n_frames} frames hold positions that are no finite numbers"] if wild else []
+    return "; ".join(told)
 
 
 def judge(directory: Path, finished: Finished, temperature_k: float, n_frames: int) -> Health | None:

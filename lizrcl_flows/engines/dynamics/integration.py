@@ -85,7 +85,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     _check_first_forces(plan, forces)
     write_health(directory, status="running", reason="", step=0)
     try:
-        outcome = simulate(plan, forces, Options(directory, plan.velocity_seed or 0))
+        outcome = simulate(plan, forces, Options(directory, request["seed"]))
     except BlownUpError as error:
         write_health(directory, status="blown_up", reason=str(error), step=error.step)
         return {}
