@@ -43,6 +43,7 @@ COMMANDS = {
     "transport": _noun("transport", "diffusion coefficients"),
     "lineage": LazyCommand(f"{_HERE}.lineage:lineage", "from what a document was made, and into what", _EVIDENCE),
     "audit": LazyCommand(f"{_HERE}.audit:audit", "recompute every digest, follow every edge", _EVIDENCE),
+    "replay": LazyCommand(f"{_HERE}.replay:replay", "a generation's inputs again, from the database alone", _EVIDENCE),
     "report": LazyCommand(f"{_HERE}.reports:report", "figures and tables of a campaign as files", _EVIDENCE),
 }
 

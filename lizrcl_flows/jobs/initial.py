@@ -60,23 +60,40 @@ def choose_initial(campaign_id: str, selector: Selector) -> dict[str, Any]:
         known = _chosen_before(archive, campaign_id)
         if known is not None:
             return known
-        initial = campaign.current.initial
-        n_train, n_holdout = _affordable(campaign)
-        holdout = list(_perturbed(archive, campaign, "holdout", n_holdout))
-        n_made = (initial.n_perturbed or n_train) if n_train else 0
-        made = list(_perturbed(archive, campaign, "train", n_made))
-        chosen: dict[str, Any] = {"train": [member.structure.id for member in made]}
-        if n_train and (initial.sampling is not None or len(made) > n_train):
-            with work_directory(f"{campaign_id}-initial") as directory:
-                frames = list(_frames(archive, campaign, directory))
-            pool = _judged(campaign, [*made, *frames], {member.structure.id for member in holdout})
-            chosen = _chosen(archive, campaign, pool, selector)
-        archive.put_many([member.structure for member in (*holdout, *made)])
-        chosen["holdout"] = [member.structure.id for member in holdout]
+        with work_directory(f"{campaign_id}-initial") as directory:
+            choice = decide_initial(archive, campaign, selector, directory)
+        archive.put_many(choice.structures)
+        archive.put_many(choice.candidates)
         archive.record_event(
-            campaign_id, INITIAL_SELECTION, value=chosen, why="first structures chosen", key=INITIAL_SELECTION
+            campaign_id, INITIAL_SELECTION, value=choice.outcome, why="first structures chosen", key=INITIAL_SELECTION
         )
-        return chosen
+        return choice.outcome
+
+
+@dataclass(frozen=True)
+class InitialChoice:
+    """The first choice, before anything is written: what its event says, and the documents of the pool."""
+
+    outcome: dict[str, Any]
+    structures: Sequence[Structure]
+    candidates: Sequence[Candidate]
+
+
+def decide_initial(archive: Archive, campaign: Campaign, selector: Selector, directory: Path) -> InitialChoice:
+    """Make the pool of generation 0 and choose from it; nothing is written but files in the directory."""
+    initial = campaign.current.initial
+    n_train, n_holdout = _affordable(campaign)
+    holdout = list(_perturbed(archive, campaign, "holdout", n_holdout))
+    n_made = (initial.n_perturbed or n_train) if n_train else 0
+    made = list(_perturbed(archive, campaign, "train", n_made))
+    chosen: dict[str, Any] = {"train": [member.structure.id for member in made]}
+    pool, candidates = made, list[Candidate]()
+    if n_train and (initial.sampling is not None or len(made) > n_train):
+        frames = list(_frames(archive, campaign, directory))
+        pool = _judged(campaign, [*made, *frames], {member.structure.id for member in holdout})
+        chosen, candidates = _chosen(archive, campaign, pool, selector)
+    chosen["holdout"] = [member.structure.id for member in holdout]
+    return InitialChoice(chosen, [member.structure for member in (*holdout, *pool)], candidates)
 
 
 def _affordable(campaign: Campaign) -> tuple[int, int]:
@@ -147,25 +164,25 @@ def _judged(campaign: Campaign, pool: Sequence[_Member], seen: set[str]) -> list
     return judged
 
 
-def _chosen(archive: Archive, campaign: Campaign, pool: Sequence[_Member], selector: Selector) -> dict[str, Any]:
-    """Choose from the pool, write every member as a candidate, and return ids and counts."""
+def _chosen(
+    archive: Archive, campaign: Campaign, pool: Sequence[_Member], selector: Selector
+) -> tuple[dict[str, Any], list[Candidate]]:
+    """Choose from the pool; return ids and counts, and every member as a candidate."""
     usable = [member for member in pool if not member.reason]
     rows = _rows(campaign, [member.structure for member in usable])
     choice = _select(archive, campaign, usable, rows, selector)
     places, explained = principal_axes(rows, 2)  # the map shows the pool; what is known has no place in it
-    archive.put_many([member.structure for member in pool])
     scores = dict(zip(choice.indices, choice.scores, strict=True))
     unusable = [_candidate(campaign, member) for member in pool if member.reason]
     judged = [
         _candidate(campaign, member, scores.get(i), (float(places[i, 0]), float(places[i, 1])), picked=i in scores)
         for i, member in enumerate(usable)
     ]
-    archive.put_many([*judged, *unusable])
     reasons = sorted({member.reason for member in pool if member.reason})
     rejected = [
         RejectionCount(reason=reason, count=sum(member.reason == reason for member in pool)) for reason in reasons
     ]
-    return {
+    outcome = {
         "train": [usable[i].structure.id for i in choice.indices],
         "n_trajectories": len({member.trajectory.id for member in pool if member.trajectory is not None}),
         "n_explored": len(pool),
@@ -175,6 +192,7 @@ def _chosen(archive: Archive, campaign: Campaign, pool: Sequence[_Member], selec
         "n_rejected": [count.model_dump() for count in rejected],
         "map_explained": [float(share) for share in explained],
     }
+    return outcome, [*judged, *unusable]
 
 
 def _select(

@@ -90,19 +90,49 @@ def screen_and_select(campaign_id: str, index: int, trajectories: list[str], sel
             if committee is None:
                 return {"structures": []}
             with work_directory(f"{campaign_id}-g{index}-screen") as directory:
-                outcome = _screen_and_select(archive, (campaign, index), (runs, committee), selector, directory)
+                decision = decide(archive, (campaign, index), (runs, committee), selector, directory)
+                outcome = _written(archive, decision)
             why = outcome["note"] or f"{outcome['n_candidates']} candidates, {outcome['n_selected']} get a label"
             decided = archive.record_event(campaign_id, SELECTION, value=outcome, why=why, key=key)
         return cast("dict[str, Any]", decided.value)
 
 
-def _screen_and_select(
+@dataclass(frozen=True)
+class Decision:
+    """What screening and selection come to, before anything is written; the same archive gives the same.
+
+    Attributes
+    ----------
+    outcome
+        What the event of the campaign says, but for the reference to `explored_eps`.
+    structures, candidates
+        Documents, equally many, in the order of the frames.
+    explored_eps
+        File with eps of every explored frame.
+    """
+
+    outcome: dict[str, Any]
+    structures: Sequence[Structure]
+    candidates: Sequence[Candidate]
+    explored_eps: Path
+
+
+def decide(
     archive: Archive,
     place: tuple[Campaign, int],
     exploration: tuple[Sequence[Trajectory], Committee],
     selector: Selector,
     directory: Path,
-) -> dict[str, Any]:
+) -> Decision:
+    """Judge every frame of some runs and choose what to label; nothing is written but files in the directory.
+
+    Parameters
+    ----------
+    place
+        Campaign and index of the generation.
+    exploration
+        The runs, and the committee that judges their frames.
+    """
     campaign, index = place
     runs, committee = exploration
     evaluator = NepCommittee.from_files(committee_files(archive, committee, directory))
@@ -118,31 +148,36 @@ def _screen_and_select(
     chosen = choose(archive, place, explored, candidates, (evaluator, selector))
     structures = {**screened.structures, **chosen.controls}
     scores = {pick.index: pick.score for pick in chosen.picks}
-    written = {**screened.doubtful, **{number: explored.judged[number] for number in chosen.controls}}
-    archive.put_many([structures[number] for number in sorted(written)])
-    archive.put_many(
-        [
-            _candidate(explored, number, (committee, structures[number]), screened, chosen, scores.get(number))
-            for number in sorted(written)
-        ]
-    )
+    told = sorted({*screened.doubtful, *chosen.controls})
     explored.save(directory / EPS_FILE, committee)
     notes = [
         screening_note(
             len(explored.judged), list(screened.doubtful.values()), campaign.current.screening, screened.eps_lo
         )
     ]
-    return {
+    outcome = {
         **_counts(explored, screened, campaign),
         "structures": [structures[number].id for number in (*scores, *chosen.controls)],
         "control": [structure.id for structure in chosen.controls.values()],
         "n_selected": len(scores) + len(chosen.controls),
         "n_control": len(chosen.controls),
         "selection_radii": [pick.radius for pick in chosen.picks if pick.radius is not None],
-        "explored_eps": archive.put_file(directory / EPS_FILE).model_dump(mode="json"),
         "ledger": _ledger(explored, screened, {*scores, *chosen.controls}),
         "note": "; ".join(part for part in [*notes, *chosen.notes] if part),
     }
+    documents = [
+        _candidate(explored, number, (committee, structures[number]), screened, chosen, scores.get(number))
+        for number in told
+    ]
+    return Decision(outcome, [structures[number] for number in told], documents, directory / EPS_FILE)
+
+
+def _written(archive: Archive, decision: Decision) -> dict[str, Any]:
+    """Store what was decided and return what the event says of it."""
+    archive.put_many(decision.structures)
+    archive.put_many(decision.candidates)
+    reference = archive.put_file(decision.explored_eps)
+    return {**decision.outcome, "explored_eps": reference.model_dump(mode="json")}
 
 
 def _committee(archive: Archive, campaign: Campaign, index: int, runs: Sequence[Trajectory]) -> Committee | None:

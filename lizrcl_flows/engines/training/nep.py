@@ -148,6 +148,24 @@ class NepTrainer(Engine):
             seeded=ours,
         )
 
+    def write_inputs(self, request: TrainingRequest, directory: Path, *, seeded: bool) -> str:
+        """Write the input files of a training and return their SHA-256, as a member's provenance holds it.
+
+        Parameters
+        ----------
+        directory
+            Where; must not exist.
+        seeded
+            Whether the program was told the seed, as `lizrcl-nep` is.
+
+        Raises
+        ------
+        InputError
+            If there is nothing to train on, or a structure has an element that the model does not have.
+        """
+        seed = request.seed if seeded else None
+        return self._write_inputs(labelled_frames(request), request, directory, seed=seed)
+
     def nep_in(self, elements: tuple[str, ...], *, warm: bool = False) -> NepIn:
         """Return nep.in for a list of elements, every hyper-parameter said.
 
@@ -188,21 +206,26 @@ class NepTrainer(Engine):
             content[keyword] = values if len(values) > 1 or keyword == "type" else values[0]
         return content
 
+    def _write_inputs(
+        self, frames: Sequence[LabelledFrame], request: TrainingRequest, directory: Path, seed: int | None
+    ) -> str:
+        directory.mkdir(parents=True)
+        write_nep_in(directory / "nep.in", self.nep_in(request.elements, warm=request.start is not None))
+        write_structures(directory / "train.xyz", frames)
+        names: tuple[str, ...] = INPUT_FILES
+        if request.start is not None:
+            _write_start(directory, request.start)
+            names = (*INPUT_FILES, *START_FILES)
+        inputs = {name: (directory / name).read_bytes() for name in names}
+        return inputs_sha256({**inputs, "seed": str(seed).encode()})
+
     def _stage(
         self, frames: Sequence[LabelledFrame], request: TrainingRequest, directory: Path, seed: int | None
     ) -> str:
         """Put the inputs in place, keeping what an interrupted run of the same inputs left; return their SHA-256."""
         staging, work = directory / "staging", directory / RUN_FOLDER
         shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir()
-        write_nep_in(staging / "nep.in", self.nep_in(request.elements, warm=request.start is not None))
-        write_structures(staging / "train.xyz", frames)
-        names: tuple[str, ...] = INPUT_FILES
-        if request.start is not None:
-            _write_start(staging, request.start)
-            names = (*INPUT_FILES, *START_FILES)
-        inputs = {name: (staging / name).read_bytes() for name in names}
-        digest = inputs_sha256({**inputs, "seed": str(seed).encode()})
+        digest = self._write_inputs(frames, request, staging, seed=seed)
         ours_goes_on = seed is not None and (work / CHECKPOINT_NAME).exists() and _digest_of(directory) == digest
         if ours_goes_on or finished_facts(directory, digest) is not None:
             shutil.rmtree(staging)
