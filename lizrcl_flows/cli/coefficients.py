@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from lizrcl_flows.cli.output import number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lizrcl_flows.archive import Archive
     from lizrcl_flows.documents import Campaign, Transport
 
@@ -12,6 +14,8 @@ CM2_PER_S = 1e-4
 """One A^2/ps in cm^2/s."""
 
 MAIN_PROTOCOL = "gls_blocks"
+KINDS = ("diffusion", "arrhenius", "conductivity")
+"""In the order in which they follow from each other."""
 
 SPREAD_OF_SAMPLING = "the uncertainty is that of sampling, the potential's error comes on top"
 MEANING_OF_SPREAD = {"paper": "+- is the study's spread over correlated lags, not an uncertainty"}
@@ -19,18 +23,35 @@ MEANING_OF_SPREAD = {"paper": "+- is the study's spread over correlated lags, no
 
 
 def campaign_transports(archive: "Archive", campaign: "Campaign") -> "list[Transport]":
-    """Return the coefficients of a campaign: those of our estimator first, then those of the study's protocol."""
-    from lizrcl_flows.documents import Trajectory, Transport
+    """Return the coefficients of a campaign: those of our estimator first, then those of the study's protocol.
+
+    Laws of Arrhenius and conductivities come after the diffusion coefficients that they were made from.
+    """
+    from lizrcl_flows.documents import Trajectory
 
     runs = archive.find_records(Trajectory, {"campaign": campaign.name, "purpose": "production"}, fields=["_id"])
-    names = [record["_id"] for record in runs]
-    found = archive.find(Transport, {"trajectories": {"$in": names}})
-    return sorted(found, key=lambda transport: (transport.protocol != MAIN_PROTOCOL, transport.id))
+    return transports_of(archive, [record["_id"] for record in runs])
+
+
+def transports_of(archive: "Archive", trajectories: "Sequence[str]") -> "list[Transport]":
+    """Return what was measured in any of these runs, in the order of `campaign_transports`."""
+    from lizrcl_flows.documents import Transport
+
+    found = archive.find(Transport, {"trajectories": {"$in": list(trajectories)}})
+    return sorted(
+        found,
+        key=lambda entry: (KINDS.index(entry.kind), entry.protocol != MAIN_PROTOCOL, entry.temperature_k, entry.id),
+    )
 
 
 def coefficient_sentence(transport: "Transport") -> str:
     """Return a coefficient with its uncertainty, or the reason why there is none, as one sentence."""
-    place = f"{transport.species} in {transport.phase or 'the cell'} at {transport.temperature_k:g} K"
+    place = f"{transport.species} in {transport.phase or 'the cell'}"
+    if transport.kind == "arrhenius" and transport.activation_energy is not None:
+        return f"{place}: {_law(transport)}"
+    place += f" at {transport.temperature_k:g} K"
+    if transport.kind == "conductivity" and transport.conductivity is not None:
+        return f"{place}: {_conductivity(transport)}"
     by = f"({transport.protocol}, {transport.n_ions} ions, {transport.n_frames} frames)"
     if transport.diffusivity is None or transport.status != "resolved":
         status = transport.status.replace("_", " ")
@@ -43,3 +64,23 @@ def coefficient_sentence(transport: "Transport") -> str:
     if transport.frames_over_eps_lo:
         sentence += f"; {transport.frames_over_eps_lo:.0%} of the frames checked are outside the trained domain"
     return sentence
+
+
+def _law(transport: "Transport") -> str:
+    """Return an Arrhenius law in words."""
+    spread = transport.activation_energy_std
+    error = "" if spread is None else f" +- {number(spread, 2)}"
+    between = f"{min(transport.temperatures_k, default=0):g} to {max(transport.temperatures_k, default=0):g} K"
+    sentence = (
+        f"Ea = {number(transport.activation_energy, 3)}{error} eV over {len(transport.temperatures_k)} temperatures, "
+        f"{between} ({transport.protocol})"
+    )
+    if transport.diffusivity is not None:
+        sentence += f"; D = {transport.diffusivity * CM2_PER_S:.2e} cm^2/s at {transport.temperature_k:g} K"
+    return sentence + ("; the points do not lie on one line" if transport.non_arrhenius else "")
+
+
+def _conductivity(transport: "Transport") -> str:
+    value, low, high = transport.conductivity, transport.conductivity_low, transport.conductivity_high
+    between = "" if low is None or high is None else f" ({number(low, 3)} to {number(high, 3)})"
+    return f"conductivity {number(value, 3)} mS/cm{between} by {transport.protocol.replace('_', ' ')}"

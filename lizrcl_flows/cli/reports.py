@@ -1,14 +1,14 @@
-"""`lizrcl report CAMPAIGN`: figures and tables of a campaign as files."""
+"""`lizrcl report CAMPAIGN|TRAJECTORY`: figures and tables of a campaign, or of one run, as one page and as files."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lizrcl_flows.cli.coefficients import campaign_transports, coefficient_sentence
-from lizrcl_flows.cli.output import jsonable, say, text
+from lizrcl_flows.cli.coefficients import campaign_transports
+from lizrcl_flows.cli.output import jsonable, say
 from lizrcl_flows.cli.progress import (
     GENERATION_HEADER,
     closed_generations,
@@ -16,30 +16,49 @@ from lizrcl_flows.cli.progress import (
     generation_row,
     rejection_lines,
 )
+from lizrcl_flows.cli.report_parts import Section
 from lizrcl_flows.cli.session import dry_run_option, find_campaign, open_archive
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive
-    from lizrcl_flows.documents import Campaign, Transport
+    from lizrcl_flows.cli.report_files import Written
+    from lizrcl_flows.documents import Campaign, Trajectory, Transport
 
-Figures = list[tuple[str, str]]
-"""File name and caption of each figure."""
+RUN_PREFIX = "tra_"
 
 
 @click.command()
-@click.argument("campaign")
-@click.option("--out", "-o", type=click.Path(path_type=Path, file_okay=False), help="Folder; default: report_CAMPAIGN.")
+@click.argument("name", metavar="CAMPAIGN|TRAJECTORY")
+@click.option("--out", "-o", type=click.Path(path_type=Path, file_okay=False), help="Folder; default: report_NAME.")
 @dry_run_option
-def report(campaign: str, out: Path | None, dry_run: bool) -> None:
-    """Write parity, eps, learning-curve and displacement figures (PNG), report.md and report.json; prints the paths."""
+def report(name: str, out: Path | None, dry_run: bool) -> None:
+    """Write report.html, one page with figures and tables, also as PDF, Markdown, JSON, PNG, CSV; prints the paths.
+
+    A campaign by its name or id, or one run by its id (tra_...).
+    """
     with open_archive() as archive:
-        entry = find_campaign(archive, campaign)
-        directory = out or Path(f"report_{entry.name}")
-        if dry_run:
-            say(f"the report of '{entry.name}' would be written to {directory}/")
-            return
-        for path in write_report(archive, entry, directory):
-            click.echo(str(path))
+        if name.startswith(RUN_PREFIX):
+            from lizrcl_flows.documents import Trajectory
+
+            run = archive.get(Trajectory, name)
+            directory = out or Path(f"report_{run.id}")
+            if not dry_run:
+                return _print(write_trajectory_report(archive, run, directory))
+            name = run.id
+        else:
+            campaign = find_campaign(archive, name)
+            directory = out or Path(f"report_{campaign.name}")
+            if not dry_run:
+                return _print(write_report(archive, campaign, directory))
+            name = campaign.name
+        say(f"the report of '{name}' would be written to {directory}/")
+    return None
+
+
+def _print(paths: list[Path]) -> None:
+    for path in paths:
+        click.echo(str(path))
+    say(f"the numbers of every figure are in {paths[0].parent / 'numbers'}/ and in the page itself")
 
 
 def write_report(archive: "Archive", campaign: "Campaign", directory: Path) -> list[Path]:
@@ -48,18 +67,15 @@ def write_report(archive: "Archive", campaign: "Campaign", directory: Path) -> l
     Returns
     -------
     list of Path
-        The files; report.md, which shows the figures, is the first.
+        The files; report.html, which holds everything, is the first.
     """
-    from lizrcl_flows.cli.report_figures import campaign_figures
-    from lizrcl_flows.science.figures import save_figure
+    from lizrcl_flows.cli.report_files import write_sections
 
-    directory.mkdir(parents=True, exist_ok=True)
-    figures: Figures = []
-    for name, caption, figure in campaign_figures(archive, campaign):
-        save_figure(figure, directory / name)
-        figures.append((name, caption))
-    rows = [generation_row(archive, turn) for turn in closed_generations(archive, campaign)]
+    turns = closed_generations(archive, campaign)
+    rows = [generation_row(archive, turn) for turn in turns]
     transports = campaign_transports(archive, campaign)
+    sections = list(_campaign_sections(archive, campaign, rows, transports))
+    written = write_sections(directory, f"Campaign {campaign.name}", _campaign_facts(campaign), sections)
     content = {
         "campaign": campaign.name,
         "id": campaign.id,
@@ -68,51 +84,85 @@ def write_report(archive: "Archive", campaign: "Campaign", directory: Path) -> l
         "generations": rows,
         "transports": [_transport_row(transport) for transport in transports],
     }
-    _write(directory / "report.json", json.dumps(jsonable(content), indent=1) + "\n")
-    _write(directory / "report.md", "\n".join(_markdown(campaign, rows, transports, figures)) + "\n")
-    return [directory / "report.md", directory / "report.json", *(directory / name for name, _ in figures)]
+    return _with_json(directory, content, written)
 
 
-def _markdown(
-    campaign: "Campaign", rows: Sequence[dict[str, Any]], transports: "Sequence[Transport]", figures: Figures
-) -> Iterator[str]:
+def write_trajectory_report(archive: "Archive", trajectory: "Trajectory", directory: Path) -> list[Path]:
+    """Write the report of one run into a folder; the files, report.html first."""
+    from lizrcl_flows.cli.coefficients import transports_of
+    from lizrcl_flows.cli.report_files import write_sections
+    from lizrcl_flows.cli.report_production import analyses_of, trajectory_facts, trajectory_sections
+
+    what = " ".join(dict.fromkeys(name for name in (trajectory.phase, trajectory.region) if name)) or trajectory.formula
+    title = f"{trajectory.purpose.capitalize()} run, {what} at {trajectory.temperature_k:g} K"
+    sections = trajectory_sections(archive, trajectory)
+    written = write_sections(directory, title, trajectory_facts(trajectory), sections)
+    content = {
+        "trajectory": trajectory.id,
+        "campaign": trajectory.campaign,
+        "temperature_k": trajectory.temperature_k,
+        "phase": trajectory.phase,
+        "health": trajectory.health.model_dump(mode="json"),
+        "transports": [_transport_row(transport) for transport in transports_of(archive, [trajectory.id])],
+        "analyses": [
+            entry.model_dump(mode="json", include={"kind", "definition", "parameters", "status", "reason", "results"})
+            | {"id": entry.id}
+            for entry in analyses_of(archive, trajectory)
+        ],
+    }
+    return _with_json(directory, content, written)
+
+
+def _with_json(directory: Path, content: dict[str, Any], written: "Written") -> list[Path]:
+    from lizrcl_flows.cli.report_files import write_text
+
+    path = directory / "report.json"
+    write_text(path, json.dumps(jsonable({**content, "figures": written.figures}), indent=1) + "\n")
+    return [*written.paths[:3], path, *written.paths[3:]]
+
+
+def _campaign_facts(campaign: "Campaign") -> list[str]:
     spec = campaign.current
-    yield f"# Campaign {campaign.name}\n"
-    if spec.description:
-        yield f"{spec.description}\n"
-    yield f"* id `{campaign.id}`, system {spec.system}, state {campaign.state}"
-    yield f"* labels: {campaign.labels_spent}, {spec.labelling.note or spec.labelling.engine}"
-    yield f"* computing time: {campaign.core_hours_spent:.2f} core hours\n"
-    yield "## Generations\n"
-    yield from _markdown_table(GENERATION_HEADER, (generation_cells(row) for row in rows))
-    yield ""
-    yield from (f"* {line}" for line in rejection_lines(rows))
-    yield "\nThe hold-out set is fixed and never trained on: error before -> after the generation's training.\n"
+    about = [spec.description] if spec.description else []
+    return [
+        *about,
+        f"id `{campaign.id}`, system {spec.system}, state {campaign.state}",
+        f"labels: {campaign.labels_spent}, {spec.labelling.note or spec.labelling.engine}",
+        f"computing time: {campaign.core_hours_spent:.2f} core hours",
+    ]
+
+
+def _campaign_sections(
+    archive: "Archive", campaign: "Campaign", rows: list[dict[str, Any]], transports: "list[Transport]"
+) -> Iterator[Section]:
+    from lizrcl_flows.cli.report_figures import learning_figures, transport_figures
+    from lizrcl_flows.cli.report_production import run_section, transport_lines
+    from lizrcl_flows.documents import Trajectory
+
+    yield Section(
+        "Generations",
+        tuple(rejection_lines(rows)),
+        GENERATION_HEADER,
+        tuple(generation_cells(row) for row in rows),
+        "The hold-out set is fixed and never trained on: error before -> after the generation's training.",
+    )
+    yield Section("Learning", shown=learning_figures(archive, campaign))
     if transports:
-        yield "## Diffusion\n"
-        yield from (f"* {coefficient_sentence(entry)}; `{entry.id}`" for entry in transports)
-        yield f"\n`lizrcl lineage {transports[0].id}` leads from this number back to every label.\n"
-    for name, caption in figures:
-        yield f"![{caption}]({name})\n\n{caption}\n"
-
-
-def _markdown_table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    names = [" ".join(name.split()) for name in header]
-    yield f"| {' | '.join(names)} |"
-    yield f"|{' --- |' * len(names)}"
-    for row in rows:
-        yield f"| {' | '.join(text(cell).replace('|', '/') for cell in row)} |"
+        note = f"`lizrcl lineage {transports[0].id}` leads from this number back to every label."
+        yield Section("Diffusion", transport_lines(transports), note=note, shown=transport_figures(transports))
+    runs = archive.find(Trajectory, {"campaign": campaign.name, "purpose": "production"})
+    for run in sorted(runs, key=lambda entry: (entry.phase or "", entry.region or "", entry.temperature_k, entry.id)):
+        section = run_section(archive, run)
+        if section is not None:
+            yield section
 
 
 def _transport_row(transport: "Transport") -> dict[str, Any]:
     names = (
-        *("id", "species", "phase", "temperature_k", "protocol", "status", "reason", "diffusivity", "diffusivity_std"),
+        *("id", "kind", "species", "phase", "region", "temperature_k", "protocol", "status", "reason"),
+        *("definition", "diffusivity", "diffusivity_std", "diffusivity_upper_bound", "diffusivity_xyz"),
+        *("diffusivity_xyz_std", "haven_ratio", "haven_ratio_std", "activation_energy", "activation_energy_std"),
+        *("ln_prefactor", "fit_covariance", "conductivity", "conductivity_low", "conductivity_high"),
         *("n_ions", "n_frames", "n_hops_estimate", "frames_over_eps_lo", "trajectories"),
     )
     return {name: getattr(transport, name) for name in names}
-
-
-def _write(path: Path, content: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(content, encoding="utf-8")
-    partial.replace(path)

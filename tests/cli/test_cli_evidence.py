@@ -170,15 +170,16 @@ def test_report_files(lizrcl, stored, tmp_path: Path) -> None:
     assert planned.code == 0
     assert not (tmp_path / "r").exists()
     outcome = lizrcl("report", "small", "--out", tmp_path / "r")
-    assert outcome.code == 0
+    assert outcome.code == 0, outcome.err
     paths = [Path(line) for line in outcome.out.split()]
-    assert {path.name for path in paths} == {
-        *("report.md", "report.json", "parity.png", "eps.png", "learning_curve.png", "msd.png"),
-    }
-    for path in paths:
-        if path.suffix == ".png":
-            with Image.open(path) as image:
-                assert min(image.size) > 400
+    pictures = {"parity.png", "eps.png", "learning_curve.png", "msd.png"}
+    assert [path.name for path in paths[:4]] == ["report.html", "report.pdf", "report.md", "report.json"]
+    assert {path.name for path in paths[4:]} == pictures
+    for path in paths[4:]:
+        with Image.open(path) as image:
+            assert min(image.size) > 400
+        for ending in ("csv", "json"):
+            assert (tmp_path / "r" / "numbers" / f"{path.stem}.{ending}").stat().st_size > 0
     text = (tmp_path / "r" / "report.md").read_text()
     assert "D = 0.0123 +- 0.0011 A^2/ps = 1.23e-06 cm^2/s" in text
     assert "1 atoms too close" in text

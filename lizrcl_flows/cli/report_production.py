@@ -1,0 +1,273 @@
+"""What a report shows of production runs: transport and analyses in words, and their figures from the archive."""
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lizrcl_flows.cli.coefficients import MAIN_PROTOCOL, coefficient_sentence, transports_of
+from lizrcl_flows.cli.output import number, text
+from lizrcl_flows.cli.report_parts import Section, Shown
+
+if TYPE_CHECKING:
+    from lizrcl_flows.archive import Archive
+    from lizrcl_flows.documents import Analysis, Trajectory, Transport
+
+ANALYSIS_HEADER = ("analysis", "results", "definition", "parameters", "document")
+PAPER_PROTOCOL = "paper"
+
+
+def trajectory_facts(trajectory: "Trajectory") -> tuple[str, ...]:
+    """Return what a run is, in a few lines."""
+    duration = trajectory.steps * trajectory.time_step_fs / 1000
+    every = trajectory.sample_every * trajectory.time_step_fs / 1000
+    pressure = "" if trajectory.pressure_gpa is None else f" and {number(trajectory.pressure_gpa)} GPa"
+    health = trajectory.health
+    drives = trajectory.committee or trajectory.level
+    origin = f"campaign {trajectory.campaign or 'none'}, generation {text(trajectory.generation)}"
+    condition = f"{trajectory.ensemble.upper()} at {trajectory.temperature_k:g} K{pressure}"
+    length = f"{number(duration)} ps in steps of {trajectory.time_step_fs:g} fs"
+    return (
+        f"id `{trajectory.id}`, {trajectory.purpose}, {origin}",
+        f"{trajectory.n_atoms} atoms ({trajectory.formula}), {_place(trajectory)}, from `{trajectory.structure}`",
+        f"{condition}: {length}, {trajectory.n_frames} frames every {number(every)} ps",
+        f"driven by `{drives}` with {trajectory.engine}, {trajectory.core_hours:.2f} core hours",
+        f"health: {health.status.replace('_', ' ')}{f', {health.reason}' if health.reason else ''}",
+    )
+
+
+def _place(trajectory: "Trajectory") -> str:
+    return " ".join(dict.fromkeys(name for name in (trajectory.phase, trajectory.region) if name)) or "no phase"
+
+
+def trajectory_sections(archive: "Archive", trajectory: "Trajectory") -> list[Section]:
+    """Return the sections of the report of one run: its transport, its structure and motion."""
+    transports = transports_of(archive, [trajectory.id])
+    lines = transport_lines(transports) or ("No transport coefficient of this run is stored.",)
+    note = f"`lizrcl lineage {transports[0].id}` leads from this number back to every label." if transports else ""
+    first = Section("Transport", lines, note=note, shown=displacements_shown(transports))
+    analyses = analyses_of(archive, trajectory)
+    if not analyses:
+        return [first, Section("Structure and motion", ("No analysis of this run is stored.",))]
+    return [first, _analysis_section(archive, analyses, "Structure and motion", ())]
+
+
+def run_section(archive: "Archive", trajectory: "Trajectory") -> Section | None:
+    """Return a run of a campaign as one section, or None where nothing of it was analysed."""
+    analyses = analyses_of(archive, trajectory)
+    transports = transports_of(archive, [trajectory.id])
+    displacements = [entry for entry in transports if entry.msd_xyz_a2 is not None]
+    if not analyses and not displacements:
+        return None
+    title = f"Production run {trajectory.id}: {_place(trajectory)} at {trajectory.temperature_k:g} K"
+    section = _analysis_section(archive, analyses, title, trajectory_facts(trajectory)[1:])
+    drawn = _named(f"{trajectory.id}_", figures_of_trajectory(archive, trajectory))
+    return Section(section.title, section.lines, section.header, section.rows, shown=drawn)
+
+
+def figures_of_trajectory(archive: "Archive", trajectory: "Trajectory") -> Iterator[Shown]:
+    """Yield the figures of everything that is stored about a run, each with its numbers and the ids behind it."""
+    yield from displacements_shown(transports_of(archive, [trajectory.id]))
+    yield from analyses_shown(archive, analyses_of(archive, trajectory))
+
+
+def transport_lines(transports: "Sequence[Transport]") -> tuple[str, ...]:
+    """Return every coefficient as a sentence with its id; beside ours the parts along the axes and the Haven ratio."""
+    return tuple(f"{coefficient_sentence(entry)}{_details(entry)}; `{entry.id}`" for entry in transports)
+
+
+def _details(entry: "Transport") -> str:
+    told = ""
+    if entry.diffusivity_xyz is not None and entry.status == "resolved":
+        told += f"; along x, y, z: {', '.join(number(value, 3) for value in entry.diffusivity_xyz)} A^2/ps"
+    if entry.haven_ratio is not None:
+        error = "" if entry.haven_ratio_std is None else f" +- {number(entry.haven_ratio_std, 2)}"
+        told += f"; Haven ratio {number(entry.haven_ratio, 3)}{error}"
+    return told
+
+
+# --- displacements and Arrhenius laws ------------------------------------------------------------------------------
+
+
+def displacements_shown(transports: "Iterable[Transport]") -> Iterator[Shown]:
+    """Yield the mean square displacement of each species by axis, with the lines of both protocols."""
+    from lizrcl_flows.science.transport_figures import MsdCurves, displacement_figure
+
+    found = [entry for entry in transports if entry.kind == "diffusion" and entry.n_lags]
+    for entry in found:
+        if entry.protocol == PAPER_PROTOCOL:
+            continue
+        twin = next((other for other in found if _is_twin(entry, other)), None)
+        curves = MsdCurves(entry.lag_ps, entry.msd_a2, entry.msd_xyz_a2, entry.msd_collective_a2)
+        by_axis = _by_axis(entry) if entry.status == "resolved" else []
+        figure = displacement_figure(curves, _coefficient(entry), by_axis, _coefficient(twin, offset=0.0))
+        name = "displacement" if entry.species == "Li" else f"displacement_{entry.species}"
+        caption = (
+            f"Mean square displacement of {entry.species} along each axis and of all, with the lines that the "
+            "coefficients stand for (bands: one standard uncertainty); the collective one is of the sum of all ions"
+        )
+        ids = (entry.id, twin.id) if twin else (entry.id,)
+        yield Shown(name, caption, figure, _msd_table(entry), ids)
+
+
+def _is_twin(entry: "Transport", other: "Transport") -> bool:
+    same = (entry.trajectories, entry.species, entry.region) == (other.trajectories, other.species, other.region)
+    return same and other.protocol == PAPER_PROTOCOL
+
+
+def _coefficient(entry: "Transport | None", offset: float | None = None) -> Any:
+    from lizrcl_flows.science.transport_figures import Coefficient
+
+    if entry is None or entry.diffusivity is None:
+        return None
+    start = entry.msd_offset_a2 if offset is None else offset
+    return Coefficient(entry.diffusivity, entry.diffusivity_std or 0.0, 3, start)
+
+
+def _by_axis(entry: "Transport") -> list[Any]:
+    from lizrcl_flows.science.transport_figures import Coefficient
+
+    values = entry.diffusivity_xyz or ()
+    return [Coefficient(*pair, 1) for pair in zip(values, entry.diffusivity_xyz_std or (0.0,) * 3, strict=False)]
+
+
+def _msd_table(entry: "Transport") -> dict[str, Any]:
+    table: dict[str, Any] = {"lag_ps": entry.lag_ps, "msd_a2": entry.msd_a2}
+    if entry.msd_xyz_a2 is not None:
+        table |= {f"msd_{name}_a2": entry.msd_xyz_a2[:, place] for place, name in enumerate("xyz")}
+    if entry.msd_collective_a2 is not None:
+        table["msd_collective_a2"] = entry.msd_collective_a2
+    return table
+
+
+def arrhenius_shown(transports: "Sequence[Transport]") -> Iterator[Shown]:
+    """Yield one figure of all diffusion coefficients against temperature, if there are several temperatures."""
+    from lizrcl_flows.science.transport_figures import arrhenius_figure
+
+    groups: dict[str, list[Transport]] = {}
+    for entry in transports:
+        if entry.kind in ("diffusion", "arrhenius"):
+            groups.setdefault(_series_name(entry), []).append(entry)
+    several = {
+        name: entries
+        for name, entries in groups.items()
+        if len({entry.temperature_k for entry in entries if entry.kind == "diffusion"}) > 1
+    }
+    if not several:
+        return
+    ids = tuple(entry.id for entries in several.values() for entry in entries)
+    caption = (
+        "Diffusion coefficients against temperature; bars and bands are one standard uncertainty, dashed lines are "
+        "extrapolated, arrows are upper bounds of runs that are too short for a number"
+    )
+    figure = arrhenius_figure({name: _series(entries) for name, entries in several.items()})
+    yield Shown("arrhenius", caption, figure, _arrhenius_table(several), ids)
+
+
+def _series_name(entry: "Transport") -> str:
+    where = " ".join(dict.fromkeys(name for name in (entry.phase, entry.region) if name)) or "the cell"
+    by = {MAIN_PROTOCOL: "", PAPER_PROTOCOL: ", study's protocol"}.get(entry.protocol, f", {entry.protocol}")
+    return f"{entry.species} in {where}{by}"
+
+
+def _series(entries: "Sequence[Transport]") -> Any:
+    import numpy as np
+
+    from lizrcl_flows.science.transport_figures import ArrheniusLine, ArrheniusSeries
+
+    law = next((entry for entry in entries if entry.kind == "arrhenius" and entry.activation_energy is not None), None)
+    line = None
+    if law is not None and law.activation_energy is not None and law.ln_prefactor is not None:
+        first, both, second = law.fit_covariance or (0.0, 0.0, 0.0)
+        covariance = np.array([[first, both], [both, second]])
+        line = ArrheniusLine(law.activation_energy, law.activation_energy_std or 0.0, law.ln_prefactor, covariance)
+    measured = [entry for entry in entries if entry.kind == "diffusion"]
+    known = [entry for entry in measured if entry.status == "resolved" and entry.diffusivity is not None]
+    bounded = [entry for entry in measured if entry not in known and entry.diffusivity_upper_bound is not None]
+    return ArrheniusSeries(
+        [entry.temperature_k for entry in known],
+        [float(entry.diffusivity or 0.0) for entry in known],
+        [float(entry.diffusivity_std or 0.0) for entry in known],
+        line,
+        [entry.temperature_k for entry in bounded],
+        [float(entry.diffusivity_upper_bound or 0.0) for entry in bounded],
+    )
+
+
+def _arrhenius_table(several: "Mapping[str, Sequence[Transport]]") -> dict[str, list[Any]]:
+    rows = [(name, entry) for name, entries in several.items() for entry in entries if entry.kind == "diffusion"]
+    laws = [(name, entry) for name, entries in several.items() for entry in entries if entry.kind == "arrhenius"]
+    return {
+        "series": [name for name, _ in rows],
+        "temperature_k": [entry.temperature_k for _, entry in rows],
+        "diffusivity_a2_per_ps": [entry.diffusivity for _, entry in rows],
+        "diffusivity_std_a2_per_ps": [entry.diffusivity_std for _, entry in rows],
+        "upper_bound_a2_per_ps": [entry.diffusivity_upper_bound for _, entry in rows],
+        "transport": [entry.id for _, entry in rows],
+        "law": [name for name, _ in laws],
+        "activation_energy_ev": [entry.activation_energy for _, entry in laws],
+        "activation_energy_std_ev": [entry.activation_energy_std for _, entry in laws],
+        "ln_prefactor_a2_per_ps": [entry.ln_prefactor for _, entry in laws],
+        "law_transport": [entry.id for _, entry in laws],
+    }
+
+
+# --- analyses ------------------------------------------------------------------------------------------------------
+
+
+def analyses_of(archive: "Archive", trajectory: "Trajectory") -> "list[Analysis]":
+    """Return the analyses of a run, in the order of a report."""
+    from lizrcl_flows.documents import Analysis
+    from lizrcl_flows.science.analysis_figures import KEYS
+
+    order = list(KEYS)
+    found = archive.find(Analysis, {"trajectory": trajectory.id})
+    return sorted(found, key=lambda entry: (order.index(entry.kind) if entry.kind in order else len(order), entry.id))
+
+
+def _analysis_section(
+    archive: "Archive", analyses: "Sequence[Analysis]", title: str, lines: tuple[str, ...]
+) -> Section:
+    rows = tuple(_row(archive, entry) for entry in analyses)
+    return Section(title, lines, ANALYSIS_HEADER, rows, shown=analyses_shown(archive, analyses))
+
+
+def _row(archive: "Archive", entry: "Analysis") -> tuple[str, ...]:
+    from lizrcl_flows.science.analysis_figures import missing_arrays
+
+    told = _pairs(entry.results)
+    if entry.status != "done":
+        told = f"not possible: {entry.reason}"
+    elif entry.arrays is not None and (lacking := missing_arrays(entry.kind, set(_arrays(archive, entry)))):
+        told = f"{told}; no figure: the stored arrays lack {', '.join(lacking)}"
+    return entry.kind, told, entry.definition, _pairs(entry.parameters), f"`{entry.id}`"
+
+
+def _pairs(content: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name} = {text(value)}" for name, value in content.items())
+
+
+def analyses_shown(archive: "Archive", analyses: "Iterable[Analysis]") -> Iterator[Shown]:
+    """Yield the figures of analyses that have what a figure needs."""
+    from lizrcl_flows.science.analysis_figures import draw_analysis, missing_arrays
+
+    for entry in analyses:
+        arrays = _arrays(archive, entry) if entry.arrays is not None else {}
+        if not arrays or missing_arrays(entry.kind, set(arrays)):
+            continue
+        for drawn in draw_analysis(entry.kind, arrays, entry.parameters):
+            caption = f"{drawn.caption}. {entry.definition[:1].upper()}{entry.definition[1:]}. {entry.n_frames} frames."
+            yield Shown(drawn.name, caption, drawn.figure, drawn.table, (entry.id,))
+
+
+def _arrays(archive: "Archive", entry: "Analysis") -> dict[str, Any]:
+    import numpy as np
+
+    if entry.arrays is None:
+        return {}
+    with np.load(io.BytesIO(archive.read_file(entry.arrays)), allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _named(prefix: str, figures: Iterable[Shown]) -> Iterator[Shown]:
+    for shown in figures:
+        yield Shown(prefix + shown.name, shown.caption, shown.figure, shown.table, shown.ids)
