@@ -137,9 +137,9 @@ def collective_path(paths: Array) -> npt.NDArray[np.float64]:
 
     Its mean square displacement is that of one ion where the ions are independent.
     """
-    shifted = paths - paths[:1]
-    total = shifted.sum(axis=1, dtype=np.float64, keepdims=True)
-    return np.asarray(total / np.sqrt(paths.shape[1]))
+    # frame by frame: a long run is never copied as a whole
+    total = np.array([(frame - paths[0]).sum(axis=0, dtype=np.float64) for frame in paths])
+    return np.asarray(total[:, None] / np.sqrt(paths.shape[1]))
 
 
 def _lags(tracer: DiffusionEstimate, n_frames: int, dt_ps: float) -> npt.NDArray[np.int64]:
