@@ -67,11 +67,14 @@ def normal(cells: Array, axis: int) -> FloatArray:
     axis
         0, 1 or 2.
     """
-    cell = _mean_cell(cells)
-    first, second = (cell[other] for other in range(3) if other != _checked_axis(axis))
-    across = np.cross(first, second)
-    across *= np.sign(across @ cell[axis])
+    across = np.cross(*plane_vectors(cells, axis))
+    across *= np.sign(across @ _mean_cell(cells)[axis])
     return np.asarray(across / np.linalg.norm(across))
+
+
+def plane_vectors(cells: Array, axis: int) -> FloatArray:
+    """Return the two vectors of the mean cell that span the plane of the layers (A), shape (2, 3)."""
+    return np.asarray(np.delete(_mean_cell(cells), _checked_axis(axis), axis=0))
 
 
 def heights_of_cells(cells: Array, axis: int) -> FloatArray:
@@ -187,8 +190,8 @@ def oxide_atoms(
 def oxide_slab(fraction: Array, heights_a: Array, layer_a: float = LAYER_A) -> OxideSlab:
     """Follow an oxide through a run: its centre and the planes of its interfaces.
 
-    The outermost layers are those of the first frame, and of their atoms the middle 60 % by height are averaged, so that
-    an atom that wanders off moves no interface.
+    The outermost layers are those of the first frame, and of their atoms the middle 60 % by height are averaged, so
+    that an atom that wanders off moves no interface.
 
     Parameters
     ----------
