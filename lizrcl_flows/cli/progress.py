@@ -147,10 +147,12 @@ def _learning_stages(archive: "Archive", campaign: "Campaign", index: int) -> tu
 
 def _production_stages(archive: "Archive", campaign: "Campaign") -> tuple[Stage, ...]:
     from lizrcl_flows.documents import Trajectory
+    from lizrcl_flows.jobs.training import committee_of
 
-    wanted = len(campaign.current.production)
-    runs = archive.find_records(Trajectory, {"campaign": campaign.name, "purpose": "production"}, fields=["_id"])
-    names = [record["_id"] for record in runs]
+    committee = committee_of(archive, campaign.name)  # runs of an earlier one are done already
+    wanted = sum(len(run.temperatures) for run in campaign.current.production)
+    place = {"campaign": campaign.name, "purpose": "production", "committee": committee.id if committee else None}
+    names = [record["_id"] for record in archive.find_records(Trajectory, place, fields=["_id"])]
     measured = _count(archive, "Transport", {"trajectories": {"$in": names}})
     return (
         Stage("production dynamics", len(names), wanted),

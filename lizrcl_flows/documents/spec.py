@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from lizrcl_flows.documents.base import Record
 from lizrcl_flows.documents.quantities import Seed
 from lizrcl_flows.documents.spec_learning import (
+    STUDY_CELLS,
     BudgetSpec,
     ConvergenceSpec,
     ExplorationSpec,
@@ -98,7 +99,7 @@ class CampaignSpec(Record):
         if len(set(known)) != len(known):
             raise ValueError(f"interfaces: a name stands twice in {known}")
         for run in self.production:
-            if run.phase not in known:
+            if run.phase not in (*known, *STUDY_CELLS):
                 raise ValueError(f"production: phase '{run.phase}' is none of {known}")
         for pair in self.interfaces:
             for side in (pair.film, pair.substrate):

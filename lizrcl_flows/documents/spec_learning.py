@@ -1,5 +1,6 @@
 """Parts of a campaign file: labels, training, exploration, selection, when it ends, production."""
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue, model_validator
@@ -240,19 +241,90 @@ class ValidationSpec(Record):
     )
 
 
-class ProductionSpec(Record):
-    """A production run with the final committee and what is measured in it."""
+STUDY_CELLS = ("study-1", "study-2", "study-3", "study-4")
+"""Production cells of arXiv:2601.22612 that `lizrcl interface build --preset` makes."""
 
-    phase: Name
+
+class ProductionSpec(Record):
+    """Runs of one cell with the final committee, at one or several temperatures, and what is measured in them.
+
+    A run may begin at another temperature: equilibration there, heating in a line, equilibration again, then what is
+    sampled.
+    """
+
+    added_later: ClassVar[tuple[str, ...]] = (
+        "temperatures_k",
+        "equilibration_temperature_k",
+        "heating_steps",
+        "piece_steps",
+        "correct_velocity_every",
+        "trajectory_format",
+    )
+
+    phase: Name = Field(description="phase, interface as it was built, or one of study-1 to study-4")
     supercell: tuple[Positive, Positive, Positive] = Field(default=(1, 1, 1), description="of the phase's own cell")
-    temperature_k: Temperature
+    temperature_k: Temperature | None = Field(default=None, description="of one run; else there are `temperatures_k`")
+    temperatures_k: tuple[Temperature, ...] = Field(default=(), description="of so many runs")
     pressure_gpa: Pressure = 1e-4
     ensemble: Literal["nvt", "npt"] = "npt"
-    equilibration_steps: Count = 10000
+    equilibration_steps: Count = Field(default=10000, description="at the temperature of the run, before it is sampled")
+    equilibration_temperature_k: Temperature | None = Field(
+        default=None, description="where runs begin, with as many equilibration steps; absent: at their temperature"
+    )
+    heating_steps: Count = Field(default=0, description="steps from there to the temperature of the run")
     steps: Positive
+    piece_steps: Positive | None = Field(
+        default=None, description="longest piece that fits the wall time of a worker; absent: each run is one piece"
+    )
     time_step_fs: Annotated[float, Field(gt=0), Unit("fs")] = 1.0
     sample_every: Positive = 100
+    correct_velocity_every: Count = Field(
+        default=0, description="steps between removals of linear and angular momentum, 10 at least; 0: none"
+    )
+    trajectory_format: Literal["xyz", "netcdf"] = Field(
+        default="xyz", description="netcdf where the program can write it: less than half the size, read far faster"
+    )
     diffusing_species: Symbol = "Li"
+
+    @model_validator(mode="after")
+    def _temperatures_are_told_once(self) -> "ProductionSpec":
+        if (self.temperature_k is None) == (not self.temperatures_k):
+            raise ValueError("a production run needs either temperature_k or temperatures_k")
+        if len(set(self.temperatures_k)) != len(self.temperatures_k):
+            raise ValueError(f"temperatures_k names a temperature twice: {list(self.temperatures_k)}")
+        if min(self.temperatures) <= 0 or self.equilibration_temperature_k == 0:
+            raise ValueError("the temperatures of production runs are above 0 K")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_run(self) -> "ProductionSpec":
+        if self.heating_steps and self.equilibration_temperature_k is None:
+            raise ValueError("heating_steps needs equilibration_temperature_k, from where it heats")
+        if self.piece_steps is not None and self.piece_steps < self.sample_every:
+            raise ValueError(
+                f"piece_steps {self.piece_steps} is less than sample_every {self.sample_every}: a piece holds a frame"
+            )
+        if 0 < self.correct_velocity_every < 10:
+            raise ValueError(
+                f"correct_velocity_every {self.correct_velocity_every} is not accepted, accepted: 0, or 10 at least"
+            )
+        return self
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """Temperatures (K) of the runs, in order."""
+        return self.temperatures_k or (self.temperature_k or 0.0,)
+
+    def steps_before(self, temperature_k: float) -> int:
+        """Return the steps of a run before it is sampled; one that begins at its own temperature needs no heating."""
+        if self.equilibration_temperature_k in (None, temperature_k):
+            return self.equilibration_steps
+        return 2 * self.equilibration_steps + self.heating_steps
+
+    @classmethod
+    def runs(cls, production: "Sequence[ProductionSpec]") -> "list[tuple[ProductionSpec, float]]":
+        """Return the single runs that entries of a campaign file stand for, each with its temperature (K)."""
+        return [(entry, temperature) for entry in production for temperature in entry.temperatures]
 
 
 class BudgetSpec(Record):

@@ -9,7 +9,7 @@ from lizrcl_flows.documents import Campaign
 from lizrcl_flows.documents.spec import CampaignSpec
 from lizrcl_flows.flows.generation import GenerationMaker
 from lizrcl_flows.flows.production import ProductionMaker
-from lizrcl_flows.jobs.turns import INITIAL, PRODUCTION
+from lizrcl_flows.jobs.turns import INITIAL, is_production
 
 
 @dataclass
@@ -48,9 +48,9 @@ class CampaignMaker(Maker):
         return self.make_turn(campaign, 0)
 
     def make_turn(self, campaign: Campaign, turn: int | str) -> Flow:
-        """Return the flow of one turn: the index of a generation, "production", or "initial" (the first set only)."""
+        """Return the flow of one turn: the index of a generation, "production", or "initial" (the first set)."""
         if turn == INITIAL:
             return self.generation.initial.make(campaign)
-        if turn == PRODUCTION:
-            return self.production.make(campaign, self)
+        if isinstance(turn, str) and is_production(turn):
+            return self.production.make(campaign, self, turn)
         return self.generation.make(campaign, int(turn), self)

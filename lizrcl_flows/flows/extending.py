@@ -151,8 +151,8 @@ def _after(archive: Archive, campaign: Campaign, changes: Mapping[str, JsonValue
             raise InputError(f"{key} of campaign '{campaign.name}' cannot change: {reason}")
     if "production" in asked and archive.turn(turn_id(campaign.id, PRODUCTION)) is not None:
         raise InputError(
-            f"production of campaign '{campaign.name}' cannot change: its runs have been submitted, and a campaign has "
-            "one production only"
+            f"production of campaign '{campaign.name}' cannot change: its runs have been submitted, and those of a "
+            "later committee are compared with them"
         )
     try:
         spec = changed(campaign.spec, {**campaign.changes, **asked})
@@ -213,7 +213,7 @@ def _notes(
     if ended and not isinstance(step.turn, int):
         yield f"learning does not go on yet: {step.why}"
     if isinstance(step.turn, int) and archive.turn(turn_id(before.id, PRODUCTION)) is not None:
-        yield "production was submitted with the committee of its time; it is not repeated with a later one"
+        yield "production was submitted with the committee of its time; it runs again with that of the end of learning"
     index = closed[-1].index + 1 if closed else 0
     running = archive.turn(turn_id(before.id, index))
     of_runs = [key for key in told if key.startswith(("exploration.", "screening.", "selection."))]

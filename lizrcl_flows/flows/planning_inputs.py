@@ -12,7 +12,7 @@ from lizrcl_flows.documents.spec import CampaignSpec
 from lizrcl_flows.engines.processes import find_program
 from lizrcl_flows.errors import LizrclError
 from lizrcl_flows.flows.campaign import CampaignMaker
-from lizrcl_flows.jobs.turns import PRODUCTION, next_step
+from lizrcl_flows.jobs.turns import is_production, next_step
 from lizrcl_flows.science.phases import starting_structures
 from lizrcl_flows.science.planned_work import Cells
 from lizrcl_flows.settings import load_settings
@@ -99,7 +99,7 @@ def progress_of(archive: Archive, campaign: Campaign) -> Progress:
         core_hours=max(0.0, hours),
         n_train=archive.get(Dataset, dataset).n_labels if dataset else 0,
         learning=learning,
-        production=step.turn == PRODUCTION or learning,
+        production=is_production(step.turn) or learning,
         why="" if learning else step.why,
     )
 

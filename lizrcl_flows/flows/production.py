@@ -6,13 +6,14 @@ from typing import Any
 from jobflow import Flow, Maker
 
 from lizrcl_flows.documents import Campaign
-from lizrcl_flows.documents.spec import CampaignSpec
+from lizrcl_flows.documents.spec import CampaignSpec, ProductionSpec
 from lizrcl_flows.engines.dynamics import make_dynamics
 from lizrcl_flows.engines.dynamics.base import Dynamics
 from lizrcl_flows.jobs.closing import close_production
-from lizrcl_flows.jobs.exploration import produce
+from lizrcl_flows.jobs.production import produce
 from lizrcl_flows.jobs.routing import in_category
 from lizrcl_flows.jobs.transport import measure_diffusion
+from lizrcl_flows.jobs.turns import PRODUCTION, committee_of_turn
 
 
 @dataclass
@@ -33,16 +34,25 @@ class ProductionMaker(Maker):
         """Build the maker with the engine that the campaign file names."""
         return cls(dynamics=make_dynamics(spec.exploration))
 
-    def make(self, campaign: Campaign, closing_maker: Any) -> Flow:
-        """Return the flow of all production runs of a campaign."""
-        jobs, measured = [], []
-        for number, run in enumerate(campaign.current.production):
-            place = f"{run.phase} {run.temperature_k:g} K"
-            md = in_category(produce(campaign.id, number, self.dynamics), "gpu", f"produce {place}")
+    def make(self, campaign: Campaign, closing_maker: Any, turn: str = PRODUCTION) -> Flow:
+        """Return the flow of all production runs of a campaign.
+
+        Parameters
+        ----------
+        turn
+            Name of the turn; a later one names the committee that drives its runs.
+        """
+        jobs, measured, runs = [], [], []
+        committee = committee_of_turn(turn)
+        for number, (run, temperature_k) in enumerate(ProductionSpec.runs(campaign.current.production)):
+            place = f"{run.phase} {temperature_k:g} K"
+            md = in_category(produce(campaign.id, number, self.dynamics, committee), "gpu", f"produce {place}")
             diffusion = in_category(
                 measure_diffusion(campaign.id, md.output, run.diffusing_species), "cpu", f"diffusion {place}"
             )
             jobs.extend([md, diffusion])
             measured.append(diffusion.output)
-        close = in_category(close_production(campaign.id, measured, closing_maker), "cpu", "close production")
-        return Flow([*jobs, close], name=f"{campaign.name} production")
+            runs.append(md.output)
+        closing = close_production(campaign.id, measured, closing_maker, turn, runs)
+        close = in_category(closing, "cpu", "close production")
+        return Flow([*jobs, close], name=f"{campaign.name} {turn}")

@@ -68,10 +68,19 @@ def close_generation(
 
 
 @job
-def close_production(campaign_id: str, transports: list[list[str]], maker: TurnMaker) -> dict[str, Any]:
-    """Mark production as done; the campaign is complete."""
+def close_production(
+    campaign_id: str,
+    transports: list[list[str]],
+    maker: TurnMaker,
+    turn: str = PRODUCTION,
+    trajectories: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Mark a production as done, with the committees that drove its runs; the campaign is complete."""
     with open_archive() as archive:
-        archive.mark(turn_id(campaign_id, PRODUCTION), "closed", transports=[t for group in transports for t in group])
+        committees = sorted({str(run.committee) for run in archive.get_many(Trajectory, tuple(trajectories))})
+        measured = [name for group in transports for name in group]
+        told = {"committees": committees} if committees else {}
+        archive.mark(turn_id(campaign_id, turn), "closed", transports=measured, **told)
         return _go_on(archive, campaign_id, maker)
 
 

@@ -2,15 +2,28 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.documents import Campaign, Committee, Structure, Trajectory
+from lizrcl_flows.documents import Campaign, Committee, Health, Structure, Trajectory
 from lizrcl_flows.documents.spec import ConditionSpec
-from lizrcl_flows.engines.dynamics.base import Dynamics, DynamicsRequest
+from lizrcl_flows.engines.dynamics.base import (
+    Dynamics,
+    DynamicsRequest,
+    DynamicsResult,
+    GoesOn,
+    RunStage,
+    UnfinishedRunError,
+)
+from lizrcl_flows.errors import EngineError
 from lizrcl_flows.jobs.context import count_cost, provenance, work_directory
 from lizrcl_flows.jobs.training import committee_files
+from lizrcl_flows.jobs.wall_time import seconds_left, worker_end
+from lizrcl_flows.science.run_health import run_warnings
 from lizrcl_flows.settings import load_settings
+
+MAX_IDLE_WORKERS = 3
+"""Workers, one after the other, whose time is too short for the next piece of a run, before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,14 @@ class RunPlan:
     sample_every, active_threshold
         Steps between samples; where a threshold (eV/A) is given, an engine that can check them with GPUMD's ``active``
         stores only those above it.
+    structure
+        Id of the structure, where it is no cell of the campaign.
+    equilibration_temperature_k, heating_steps
+        Where given, the run begins there with as many equilibration steps as later, and is heated in so many steps.
+    correct_velocity_every
+        Steps between removals of momentum; 0 leaves it alone.
+    piece_steps
+        Longest piece of the run; one piece where none.
     """
 
     purpose: str
@@ -37,6 +58,20 @@ class RunPlan:
     equilibration_steps: int = 0
     supercell: tuple[int, int, int] = (1, 1, 1)
     active_threshold: float | None = None
+    structure: str | None = None
+    equilibration_temperature_k: float | None = None
+    heating_steps: int = 0
+    correct_velocity_every: int = 0
+    piece_steps: int | None = None
+    trajectory_format: Literal["xyz", "netcdf"] = "xyz"
+
+    @property
+    def stages(self) -> tuple[RunStage, ...]:
+        """What comes before the equilibration at the temperature of the run."""
+        first_k, last_k = self.equilibration_temperature_k, self.condition.temperature_k
+        if first_k is None:
+            return ()
+        return (RunStage(self.equilibration_steps, first_k, first_k), RunStage(self.heating_steps, first_k, last_k))
 
 
 @dataclass(frozen=True)
@@ -61,31 +96,75 @@ class Driver:
 
 def trajectory_id(archive: Archive, campaign: Campaign, plan: RunPlan, driver: Driver) -> str:
     """Return the id that the trajectory of a run has, or will have."""
-    structure = archive.get(Structure, campaign.cell(plan.phase))
-    return Trajectory.id_for(**_identity(campaign, plan, structure, driver))
+    return Trajectory.id_for(**_identity(campaign, plan, _structure(archive, campaign, plan), driver))
 
 
-def run_once(archive: Archive, campaign: Campaign, plan: RunPlan, driver: Driver, dynamics: Dynamics) -> str:
-    """Return the id of the run's trajectory; the run is computed unless it is in the archive."""
-    structure = archive.get(Structure, campaign.cell(plan.phase))
+def run_once(
+    archive: Archive,
+    campaign: Campaign,
+    plan: RunPlan,
+    driver: Driver,
+    dynamics: Dynamics,
+    goes_on: GoesOn | None = None,
+) -> str:
+    """Return the id of the run's trajectory; the run is computed unless it is in the archive.
+
+    Raises
+    ------
+    UnfinishedRunError
+        If `goes_on` did not let the next piece of the run begin; called again, it goes on from there.
+    """
+    structure = _structure(archive, campaign, plan)
     identity = _identity(campaign, plan, structure, driver)
     name = Trajectory.id_for(**identity)
     if not archive.exists(Trajectory, name):
         with work_directory(name) as directory:
-            archive.put(_integrated(archive, structure, identity, (plan, driver, dynamics), directory))
+            try:
+                document = _integrated(archive, structure, identity, (plan, driver, dynamics, goes_on), directory)
+            except UnfinishedRunError as stop:
+                count_idle_worker(directory, stop)
+                raise
+            archive.put(document)
     count_cost(archive, campaign, archive.get(Trajectory, name))
     return name
+
+
+def _structure(archive: Archive, campaign: Campaign, plan: RunPlan) -> Structure:
+    return archive.get(Structure, plan.structure or campaign.cell(plan.phase))
+
+
+def count_idle_worker(directory: Path, stop: UnfinishedRunError) -> None:
+    """Remember a worker whose time was too short for the next piece of a run, until one gets on with it.
+
+    Raises
+    ------
+    EngineError
+        If that holds for several workers in a row: no piece fits.
+    """
+    note = directory / "idle_workers"
+    left, end = seconds_left(), worker_end()
+    if stop.n_new or left is None:
+        note.unlink(missing_ok=True)
+        return
+    ends = {*(note.read_text(encoding="utf-8").split() if note.exists() else ()), str(end)}
+    note.write_text("\n".join(sorted(ends)), encoding="utf-8")
+    if len(ends) >= MAX_IDLE_WORKERS:
+        note.unlink()
+        raise EngineError(
+            f"{stop}; the next piece needs about {stop.next_s:.0f} s, and {len(ends)} workers one after the other had "
+            f"less, the last one {max(left, 0):.0f} s: no piece fits; a smaller piece_steps or more wall time is needed"
+        )
 
 
 def _integrated(
     archive: Archive,
     structure: Structure,
     identity: dict[str, Any],
-    run: tuple[RunPlan, Driver, Dynamics],
+    run: tuple[RunPlan, Driver, Dynamics, GoesOn | None],
     directory: Path,
 ) -> Trajectory:
     """Run the dynamics and return the trajectory's document, its files stored."""
-    plan, driver, dynamics = run
+    plan, driver, dynamics, goes_on = run
     members = committee_files(archive, driver.committee, directory / "committee") if driver.committee else ()
     request = DynamicsRequest(
         structure=structure,
@@ -102,8 +181,12 @@ def _integrated(
         supercell=plan.supercell,
         threads=load_settings().threads,
         active_threshold=plan.active_threshold,
+        stages=plan.stages,
+        correct_velocity_every=plan.correct_velocity_every,
+        trajectory_format=plan.trajectory_format,
+        piece_steps=plan.piece_steps,
     )
-    result = dynamics.run(request, directory / "run")
+    result = _run(dynamics, request, directory / "run", goes_on)
     return Trajectory(
         **identity,
         n_atoms=structure.n_atoms * plan.supercell[0] * plan.supercell[1] * plan.supercell[2],
@@ -114,7 +197,9 @@ def _integrated(
         n_frames=result.n_frames,
         n_checked=result.n_checked,
         thermo=result.thermo,
-        health=result.health,
+        health=_health(plan, result),
+        piece_steps=plan.piece_steps,
+        n_pieces=result.n_pieces,
         files=tuple(archive.put_file(path) for path in (result.trajectory, *result.files)),
         wall_s=result.wall_s,
         core_hours=result.core_hours,
@@ -127,6 +212,22 @@ def _integrated(
             inputs_sha256=result.inputs_sha256 or None,
         ),
     )
+
+
+def _run(dynamics: Dynamics, request: DynamicsRequest, directory: Path, goes_on: GoesOn | None) -> DynamicsResult:
+    """Run; an engine of somebody else's need not know pieces."""
+    if request.piece_steps is None:
+        return dynamics.run(request, directory)
+    return dynamics.run(request, directory, goes_on)
+
+
+def _health(plan: RunPlan, result: DynamicsResult) -> Health:
+    """Return the health of a run; that of a production run with what speaks against using it."""
+    if plan.purpose != "production":
+        return result.health
+    length_ns = plan.steps * plan.time_step_fs * 1e-6
+    warnings = run_warnings(result.thermo, plan.condition.temperature_k, length_ns, fault=result.fault)
+    return result.health.model_copy(update={"warnings": warnings})
 
 
 def _identity(campaign: Campaign, plan: RunPlan, structure: Structure, driver: Driver) -> dict[str, Any]:
@@ -148,4 +249,7 @@ def _identity(campaign: Campaign, plan: RunPlan, structure: Structure, driver: D
         "engine": driver.engine,
         "campaign": campaign.name,
         "generation": plan.index,
+        "equilibration_temperature_k": plan.equilibration_temperature_k,
+        "heating_steps": plan.heating_steps,
+        "correct_velocity_every": plan.correct_velocity_every,
     }

@@ -1,4 +1,4 @@
-"""Jobs that run dynamics with the committee: in search of unknown structures, and production with the final one."""
+"""Jobs that run dynamics with the committee in search of structures that it does not know."""
 
 from collections import Counter
 from typing import Any, cast
@@ -8,11 +8,12 @@ from jobflow import Flow, Response, job
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign, Committee, Generation
 from lizrcl_flows.documents.campaigns import EXPLORATION
-from lizrcl_flows.documents.spec import ConditionSpec, ProductionSpec
+from lizrcl_flows.documents.spec import ConditionSpec
 from lizrcl_flows.engines.dynamics.base import Dynamics
 from lizrcl_flows.errors import LizrclError
 from lizrcl_flows.jobs.context import derived_seed, open_archive
 from lizrcl_flows.jobs.dynamics import Driver, RunPlan, run_once, trajectory_id
+from lizrcl_flows.jobs.production import produce  # noqa: F401  (workflows that were submitted before name it here)
 from lizrcl_flows.jobs.routing import in_category
 from lizrcl_flows.jobs.training import committee_of
 from lizrcl_flows.science.grid import Ledgers, allocate, grid
@@ -54,32 +55,6 @@ def explore(campaign_id: str, index: int, run: dict[str, Any], dynamics: Dynamic
         campaign = archive.get(Campaign, campaign_id)
         driver = Driver(campaign.current.exploration.engine, _committee(archive, campaign, index - 1))
         return run_once(archive, campaign, _plan(campaign, index, run), driver, dynamics)
-
-
-@job
-def produce(campaign_id: str, number: int, dynamics: Dynamics) -> str:
-    """Run one production trajectory of the campaign with its newest committee; return the trajectory's id."""
-    with open_archive() as archive:
-        campaign = archive.get(Campaign, campaign_id)
-        production: ProductionSpec = campaign.current.production[number]
-        committee = _committee(archive, campaign, None)
-        plan = RunPlan(
-            purpose="production",
-            index=committee.generation or 0,
-            phase=production.phase,
-            condition=ConditionSpec(
-                ensemble=production.ensemble,
-                temperature_k=production.temperature_k,
-                pressure_gpa=production.pressure_gpa,
-            ),
-            steps=production.steps,
-            time_step_fs=production.time_step_fs,
-            sample_every=production.sample_every,
-            seed=derived_seed(campaign.current.seed, "produce", number, committee.id),
-            equilibration_steps=production.equilibration_steps,
-            supercell=production.supercell,
-        )
-        return run_once(archive, campaign, plan, Driver(campaign.current.exploration.engine, committee), dynamics)
 
 
 def planned_runs(campaign: Campaign, index: int, ledgers: Ledgers) -> list[dict[str, Any]]:

@@ -1,26 +1,30 @@
 """Turns of the loop: decide what comes next and submit it exactly once.
 
-A turn is one workflow: generation 0, 1, 2 ... and, when learning has ended, production. What comes next is read from
-the closed generations in the archive, never from the state of a process, so the same step can be taken by the last job
-of a turn, by `lizrcl campaign advance` and by the loop on one machine, in any order and any number of times.
+A turn is one workflow: generation 0, 1, 2 ... and, when learning has ended, production; once more where another
+committee is in force afterwards, because learning went on or people decided so. What comes next is read from the closed
+generations in the archive, never from the state of a process, so the same step can be taken by the last job of a turn,
+by `lizrcl campaign advance` and by the loop on one machine, in any order and any number of times.
 """
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.documents import Campaign, Committee, Generation
+from lizrcl_flows.documents import Campaign, Committee, Generation, Trajectory
 from lizrcl_flows.documents.campaigns import REOPENED
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.jobs.submitters import Submitter
+from lizrcl_flows.jobs.training import committee_of
 from lizrcl_flows.science.convergence import is_converged
 
 LEASE_SECONDS = 60.0
 """Time in which a submission must be done before another process may take it over."""
 
 PRODUCTION = "production"
+"""The first production; a later one is called ``production/<committee>`` by the id of the committee that drives it."""
 
 INITIAL = "initial"
 """The turn that only makes the first training set; generation 0 then finds what it made."""
@@ -41,7 +45,7 @@ class NextStep:
     Attributes
     ----------
     turn
-        Index of the generation to run, "production", or None where there is nothing to run.
+        Index of the generation to run, "production" (or "production/..."), or None where there is nothing to run.
     state, why
         State that the campaign has reached, and the reason in words.
     """
@@ -59,6 +63,16 @@ class AdvanceReport:
     submitted: bool
     state: str
     sentence: str
+
+
+def is_production(turn: int | str | None) -> bool:
+    """Tell whether a turn is the first production of a campaign or a later one."""
+    return isinstance(turn, str) and turn.partition("/")[0] == PRODUCTION
+
+
+def committee_of_turn(turn: str) -> str | None:
+    """Return the committee that a later production names; None for the first one, which takes the newest."""
+    return turn.partition("/")[2] or None
 
 
 def turn_id(campaign_id: str, turn: int | str) -> str:
@@ -155,9 +169,11 @@ def submit_part(
     first = archive.turn(turn_id(campaign.id, 0))
     if part == INITIAL and (step.turn not in (0, None) or (first is not None and first["state"] != "submitting")):
         return AdvanceReport(INITIAL, submitted=False, state=step.state, sentence="generation 0 was submitted already")
+    turn = part
     if part == PRODUCTION:
         _require_ready_for_production(archive, campaign, step)
-    submitted = submit_once(archive, campaign, part, maker, submitter)
+        turn = production_to_come(archive, campaign) or PRODUCTION
+    submitted = submit_once(archive, campaign, turn, maker, submitter)
     name = {INITIAL: "the first training set", PRODUCTION: "production"}[part]
     sentence = f"{name} submitted" if submitted else f"{name} had been submitted already"
     return AdvanceReport(part, submitted=submitted, state=step.state, sentence=sentence)
@@ -178,10 +194,33 @@ def _require_ready_for_production(archive: Archive, campaign: Campaign, step: Ne
 def _after_learning(archive: Archive, campaign: Campaign, state: str, why: str) -> NextStep:
     if not campaign.current.production:
         return NextStep(None, "complete", why)
-    turn = archive.turn(turn_id(campaign.id, PRODUCTION))
-    if turn is not None and turn["state"] == "closed":
+    turn = production_to_come(archive, campaign)
+    if turn is None:
         return NextStep(None, "complete", f"{why}; production is done")
-    return NextStep(PRODUCTION, state, why)
+    again = committee_of_turn(turn)
+    return NextStep(turn, state, f"{why}; production goes on with committee {again}" if again else why)
+
+
+def production_to_come(archive: Archive, campaign: Campaign) -> str | None:
+    """Return the production that is to run next, or None where the committee in force has been through one."""
+    first = archive.turn(turn_id(campaign.id, PRODUCTION))
+    if first is None or first["state"] != "closed":
+        return PRODUCTION
+    committee = committee_of(archive, campaign.name)
+    if committee is None or committee.id in _produced_first(archive, campaign, first):
+        return None
+    later = f"{PRODUCTION}/{committee.id}"
+    turn = archive.turn(turn_id(campaign.id, later))
+    return None if turn is not None and turn["state"] == "closed" else later
+
+
+def _produced_first(archive: Archive, campaign: Campaign, turn: Mapping[str, Any]) -> set[str]:
+    """Return the committees of the first production; turns closed by an older version do not name them."""
+    told = turn["info"].get("committees")
+    if told is None:
+        criteria = {"campaign": campaign.name, "purpose": "production"}
+        told = [record["committee"] for record in archive.find_records(Trajectory, criteria, fields=["committee"])]
+    return set(told)
 
 
 def reopening_key(index: int) -> str:

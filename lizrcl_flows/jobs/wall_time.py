@@ -18,15 +18,15 @@ RESERVE_S = 60.0
 """Kept free at the end, for what a job must still write."""
 
 HEADROOM = 1.2
-"""The next label may take so much longer than the longest of this batch."""
+"""The next calculation may take so much longer than the longest so far."""
 
 
 class TimeIsUpError(Exception):
     """The worker's time ends before the calculation does; no fault of the calculation."""
 
 
-def seconds_left() -> float | None:
-    """Return the seconds that this worker may still compute, or None where nobody ends it.
+def worker_end() -> float | None:
+    """Return when this worker ends, in seconds since 1970, or None where nobody ends it.
 
     Raises
     ------
@@ -37,12 +37,24 @@ def seconds_left() -> float | None:
         text = os.environ.get(variable)
         if text:
             try:
-                return float(text) - time.time() - RESERVE_S
+                return float(text)
             except ValueError as error:
                 raise InputError(
                     f"{variable}='{text}' is not accepted: the end of the worker's wall time in seconds since 1970"
                 ) from error
     return None
+
+
+def seconds_left() -> float | None:
+    """Return the seconds that this worker may still compute, or None where nobody ends it.
+
+    Raises
+    ------
+    InputError
+        See `worker_end`.
+    """
+    end = worker_end()
+    return None if end is None else end - time.time() - RESERVE_S
 
 
 def fits(left: float | None, longest_s: float) -> bool:

@@ -7,12 +7,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lizrcl_flows.documents.spec import CampaignSpec
+from lizrcl_flows.documents.spec import CampaignSpec, ProductionSpec
 from lizrcl_flows.science.cost_priors import dynamics_size
 
 PREPARE, SAMPLE, LABEL, TRAIN, EXPLORE, PRODUCE = "prepare", "sample", "label", "train", "explore", "produce"
 STAGES = (PREPARE, SAMPLE, LABEL, TRAIN, EXPLORE, PRODUCE)
 """In the order of the loop; names as in the timings of a generation where it has them."""
+
+STUDY_ATOMS = {"study-1": 12240, "study-2": 10560, "study-3": 9720, "study-4": 9792}
+"""Atoms of the production cells of arXiv:2601.22612."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +173,9 @@ def generation_work(
 def production_work(spec: CampaignSpec, cells: Cells, *, on_gpu: bool = False) -> Work:
     """Return what production does."""
     runs, steps, frames = Amount(), 0, dict[int, int]()
-    for run in spec.production:
-        n_atoms = cells.all.get(run.phase, 0) * math.prod(run.supercell)
-        length = run.equilibration_steps + run.steps
+    for run, temperature_k in ProductionSpec.runs(spec.production):
+        n_atoms = {**STUDY_ATOMS, **cells.all}.get(run.phase, 0) * math.prod(run.supercell)
+        length = run.steps_before(temperature_k) + run.steps
         runs.add(dynamics_size(n_atoms, length, on_gpu=on_gpu), 1, 1)
         steps += length
         frames[n_atoms] = frames.get(n_atoms, 0) + run.steps // run.sample_every

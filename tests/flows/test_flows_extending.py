@@ -172,19 +172,30 @@ def test_without_a_committee_there_is_nothing_to_go_on_from(archive):
 
 
 @pytest.mark.mongo
-def test_after_production_learning_goes_on_and_production_is_not_repeated(archive):
+def test_after_production_learning_goes_on_and_production_runs_again_with_the_new_committee(archive):
     campaign = store(archive)
+    first = next(archive.find(Committee, {})).id
     close(archive, campaign, False, False, False)
     archive.open_turn(turn_id(campaign.id, PRODUCTION), campaign.id, PRODUCTION)
-    archive.mark(turn_id(campaign.id, PRODUCTION), "closed")
+    archive.mark(turn_id(campaign.id, PRODUCTION), "closed", committees=[first])
     advance(archive, campaign.id, None, None)
-    with pytest.raises(InputError, match="one production only"):
+    with pytest.raises(InputError, match="its runs have been submitted"):
         extend_campaign(archive, campaign.id, {"production": []}, NO_MORE)
     done = extend_campaign(archive, campaign.id, {}, More(generations=1))
-    assert "not repeated" in done.notes[0]
+    assert "it runs again with that of the end of learning" in done.notes[0]
     assert step(archive, campaign).turn == 3
     close(archive, campaign, False, first=3)
+    assert step(archive, campaign).state == "complete"  # generation 3 brought no committee
+    newer = Committee(campaign="test", generation=3, members=("mod_3",), elements=("Li",), dataset="dat_3", parents=())
+    archive.put(newer)
+    again = step(archive, campaign)
+    assert (again.turn, again.state) == (f"{PRODUCTION}/{newer.id}", "at_limit")
+    archive.open_turn(turn_id(campaign.id, again.turn), campaign.id, again.turn)
+    archive.mark(turn_id(campaign.id, again.turn), "closed", committees=[newer.id])
     assert step(archive, campaign).state == "complete"
+    generation = next(archive.find(Generation, {"index": 3}))
+    archive.record_event(generation.id, "rollback", field="state", value="rolled_back")
+    assert step(archive, campaign).state == "complete"  # the committee before has been through the first production
 
 
 @pytest.mark.mongo

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from lizrcl_flows.documents import Campaign, ConvergenceEvidence, Generation, Origin, Structure
-from lizrcl_flows.jobs.turns import PRODUCTION, advance, next_step, submit_once, turn_id
+from lizrcl_flows.documents import Campaign, Committee, ConvergenceEvidence, Generation, Origin, Structure, Trajectory
+from lizrcl_flows.jobs.turns import PRODUCTION, advance, next_step, submit_once, submit_part, turn_id
 from lizrcl_flows.systems import load_campaign
 
 pytestmark = pytest.mark.mongo
@@ -164,3 +164,30 @@ def test_a_turn_whose_workflow_was_lost_with_the_queue_is_submitted_again(archiv
     archive.mark(turn_id(campaign.id, 0), "closed")
     manager.flows.clear()
     assert not submit_once(archive, campaign, 0, Maker(), manager)
+
+
+def test_a_production_closed_by_an_older_version_is_known_by_its_runs(archive):
+    campaign = store(archive)
+    for index in range(3):
+        close(archive, campaign, index)
+    old, new = (
+        Committee(campaign="test", generation=index, members=(f"mod_{index}",), elements=("Li",), dataset="dat_0")
+        for index in (0, 2)
+    )
+    cell = campaign.phases["alpha"]
+    run = {"ensemble": "nvt", "temperature_k": 300, "steps": 10, "time_step_fs": 1, "sample_every": 1, "seed": 0}
+    kept = {"n_atoms": 1, "formula": "Li", "n_frames": 10, "health": {"status": "ok"}, "engine": "gpumd"}
+    archive.put_many(
+        [old, Trajectory(purpose="production", structure=cell, committee=old.id, campaign="test", **run, **kept)]
+    )
+    archive.open_turn(turn_id(campaign.id, PRODUCTION), campaign.id, PRODUCTION)
+    archive.mark(turn_id(campaign.id, PRODUCTION), "closed", transports=[])
+    assert step(archive, campaign).state == "complete"
+    archive.put(new)
+    submitter = Recorder()
+    for _ in range(2):
+        report = advance(archive, campaign.id, Maker(), submitter)
+        assert report.turn == f"{PRODUCTION}/{new.id}"
+    assert list(submitter.flows) == [f"{campaign.id}/{PRODUCTION}/{new.id}"]
+    report = submit_part(archive, archive.get(Campaign, campaign.id), PRODUCTION, Maker(), submitter)
+    assert not report.submitted

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from lizrcl_flows.documents import Health, Level, Structure, ThermoSummary
 
 GoesOn = Callable[[float], bool]
-"""Asked before each piece of a run, with the seconds that the longest piece so far took: whether it may begin."""
+"""Asked before each piece of a run, with the seconds that it will take by the pieces so far: whether it may begin."""
 
 
 class UnfinishedRunError(Exception):
@@ -20,13 +20,13 @@ class UnfinishedRunError(Exception):
         Pieces that this call has done.
     done, steps
         Steps that are done, and of the whole run.
-    longest_s
-        Wall time of the longest piece so far.
+    next_s
+        Wall time (s) that the next piece is expected to need; 0 where that is not known.
     """
 
-    def __init__(self, n_new: int, done: int, steps: int, longest_s: float) -> None:
-        super().__init__(f"{done} of {steps} steps are done; the longest piece took {longest_s:.0f} s")
-        self.n_new, self.done, self.steps, self.longest_s = n_new, done, steps, longest_s
+    def __init__(self, n_new: int, done: int, steps: int, next_s: float) -> None:
+        super().__init__(f"{done} of {steps} steps of the run are done")
+        self.n_new, self.done, self.steps, self.next_s = n_new, done, steps, next_s
 
 
 @dataclass(frozen=True)
