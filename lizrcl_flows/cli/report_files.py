@@ -84,7 +84,7 @@ def _pictures(
         for ending, content in zip(("csv", "json"), numbers, strict=True):
             write_text(directory / NUMBERS / f"{name}.{ending}", content)
         lineage = f"\nlizrcl lineage {shown.ids[0]}" if shown.ids else ""
-        more = f" and of {len(shown.ids) - 1} more" if len(shown.ids) > 1 else ""
+        more = f" (and {len(shown.ids) - 1} more)" if len(shown.ids) > 1 else ""
         book.add_figure(shown.figure, f"{shown.caption}{lineage}{more}")
         entries.append({"name": name, "caption": shown.caption, "ids": list(shown.ids)})
         yield Picture(name, shown.caption, path.read_bytes(), *numbers, shown.ids)

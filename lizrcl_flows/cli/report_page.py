@@ -11,6 +11,12 @@ from lizrcl_flows.cli.report_parts import Picture, Section
 COMPRESSED_FROM = 100_000
 """Characters from which the numbers of a figure are packed."""
 
+BROAD_PIXELS = 560
+"""Width from which a figure is wider than a phone and moves sideways there, so that its words can be read."""
+
+LONG_CELL = 60
+"""Characters of a cell from which a phone shows a table row by row."""
+
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --paper: #fff; --line: #d0d7de; --link: #0550ae; }
@@ -33,10 +39,18 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; bo
   overflow-wrap: normal; }
 th { font-weight: 600; white-space: pre-line; }
 figure { margin: 1.4rem 0; }
+figure img.broad { max-width: max(100%, 42rem); }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
   border-radius: 6px; padding: .5rem; }
 figcaption { margin-top: .5rem; }
 figcaption p { margin: .25rem 0; }
+@media (max-width: 40rem) {
+  .long thead { display: none; }
+  .long, .long tbody, .long tr, .long td { display: block; }
+  .long td { border: 0; padding: .1rem 0; }
+  .long td::before { content: attr(data-name) ": "; color: var(--soft); }
+  .long tr { border-bottom: 1px solid var(--line); padding: .5rem 0; }
+}
 details summary { cursor: pointer; color: var(--soft); }
 @media print { nav, details, .numbers { display: none; } figure { break-inside: avoid; } }
 """
@@ -61,11 +75,13 @@ def section_start(place: int, section: Section) -> Iterator[str]:
     yield f'<h2 id="section-{place}">{escape(section.title)}</h2>'
     yield from _bullets(section.lines)
     if section.rows:
-        yield '<div class="wide"><table><thead><tr>'
+        kind = ' class="long"' if any(len(text(cell)) > LONG_CELL for row in section.rows for cell in row) else ""
+        yield f'<div class="wide"><table{kind}><thead><tr>'
         yield "".join(f"<th>{escape(name)}</th>" for name in section.header)
         yield "</tr></thead><tbody>"
         for row in section.rows:
-            yield f"<tr>{''.join(f'<td>{_marked(text(cell))}</td>' for cell in row)}</tr>"
+            cells = zip(section.header, row, strict=True)
+            yield f"<tr>{''.join(_cell(name, text(value)) for name, value in cells)}</tr>"
         yield "</tbody></table></div>"
     if section.note:
         yield f'<p class="soft">{_marked(section.note)}</p>'
@@ -76,7 +92,9 @@ def figure_part(picture: Picture) -> Iterator[str]:
     name, caption = escape(picture.name), escape(picture.caption)
     width, height = _size(picture.png)
     source = f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
-    yield f'<figure id="figure-{name}"><img src="{source}" width="{width}" height="{height}" alt="{caption}">'
+    kind = ' class="broad"' if width > BROAD_PIXELS else ""
+    image = f'<img{kind} src="{source}" width="{width}" height="{height}" alt="{caption}">'
+    yield f'<figure id="figure-{name}"><div class="wide">{image}</div>'
     yield f"<figcaption><p>{caption}</p>"
     links = " ".join(
         _download(picture.name, kind, body) for kind, body in (("csv", picture.csv), ("json", picture.json))
@@ -89,6 +107,10 @@ def figure_part(picture: Picture) -> Iterator[str]:
 
 
 PAGE_END = "</body>\n</html>\n"
+
+
+def _cell(name: str, value: str) -> str:
+    return f'<td data-name="{escape(" ".join(name.split()))}">{_marked(value)}</td>'
 
 
 def _bullets(lines: Sequence[str]) -> Iterator[str]:

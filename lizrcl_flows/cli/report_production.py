@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lizrcl_flows.cli.coefficients import MAIN_PROTOCOL, coefficient_sentence, transports_of
+from lizrcl_flows.cli.coefficients import coefficient_sentence, transports_of
 from lizrcl_flows.cli.output import number, text
 from lizrcl_flows.cli.report_parts import Section, Shown
 
@@ -58,7 +58,7 @@ def run_section(archive: "Archive", trajectory: "Trajectory") -> Section | None:
     displacements = [entry for entry in transports if entry.msd_xyz_a2 is not None]
     if not analyses and not displacements:
         return None
-    title = f"Production run {trajectory.id}: {_place(trajectory)} at {trajectory.temperature_k:g} K"
+    title = f"{_place(trajectory)} at {trajectory.temperature_k:g} K, run {trajectory.id}"
     section = _analysis_section(archive, analyses, title, trajectory_facts(trajectory)[1:])
     drawn = _named(f"{trajectory.id}_", figures_of_trajectory(archive, trajectory))
     return Section(section.title, section.lines, section.header, section.rows, shown=drawn)
@@ -159,38 +159,59 @@ def arrhenius_shown(transports: "Sequence[Transport]") -> Iterator[Shown]:
         "Diffusion coefficients against temperature; bars and bands are one standard uncertainty, dashed lines are "
         "extrapolated, arrows are upper bounds of runs that are too short for a number"
     )
-    figure = arrhenius_figure({name: _series(entries) for name, entries in several.items()})
-    yield Shown("arrhenius", caption, figure, _arrhenius_table(several), ids)
+    series = {name: one for group, entries in several.items() for name, one in _series_of(group, entries).items()}
+    yield Shown("arrhenius", caption, arrhenius_figure(series), _arrhenius_table(several), ids)
 
 
 def _series_name(entry: "Transport") -> str:
     where = " ".join(dict.fromkeys(name for name in (entry.phase, entry.region) if name)) or "the cell"
-    by = {MAIN_PROTOCOL: "", PAPER_PROTOCOL: ", study's protocol"}.get(entry.protocol, f", {entry.protocol}")
-    return f"{entry.species} in {where}{by}"
+    return f"{entry.species} in {where}"
 
 
-def _series(entries: "Sequence[Transport]") -> Any:
-    import numpy as np
+def _series_of(name: str, entries: "Sequence[Transport]") -> dict[str, Any]:
+    """Return what is drawn of one phase: its points, and each of its laws (of several committees) with its own."""
+    ours = [entry for entry in entries if entry.protocol != PAPER_PROTOCOL]
+    laws = [entry for entry in ours if entry.kind == "arrhenius" and entry.activation_energy is not None]
+    measured = [entry for entry in ours if entry.kind == "diffusion"]
+    paper = [entry for entry in entries if entry.protocol == PAPER_PROTOCOL and entry.kind == "diffusion"]
+    if not laws:
+        return {name: _series(measured, None, paper)}
+    claimed = {source for law in laws[1:] for source in law.sources}
+    found = {name: _series([entry for entry in measured if entry.id not in claimed], laws[0], paper)}
+    for law in laws[1:]:
+        points = [entry for entry in measured if entry.id in law.sources]
+        found[f"{name}, {law.id}"] = _series(points, law, ())
+    return found
 
-    from lizrcl_flows.science.transport_figures import ArrheniusLine, ArrheniusSeries
 
-    law = next((entry for entry in entries if entry.kind == "arrhenius" and entry.activation_energy is not None), None)
-    line = None
-    if law is not None and law.activation_energy is not None and law.ln_prefactor is not None:
-        first, both, second = law.fit_covariance or (0.0, 0.0, 0.0)
-        covariance = np.array([[first, both], [both, second]])
-        line = ArrheniusLine(law.activation_energy, law.activation_energy_std or 0.0, law.ln_prefactor, covariance)
-    measured = [entry for entry in entries if entry.kind == "diffusion"]
+def _series(measured: "Sequence[Transport]", law: "Transport | None", paper: "Sequence[Transport]") -> Any:
+    from lizrcl_flows.science.transport_figures import ArrheniusSeries
+
     known = [entry for entry in measured if entry.status == "resolved" and entry.diffusivity is not None]
     bounded = [entry for entry in measured if entry not in known and entry.diffusivity_upper_bound is not None]
+    quoted = [entry for entry in paper if entry.diffusivity is not None]
     return ArrheniusSeries(
         [entry.temperature_k for entry in known],
         [float(entry.diffusivity or 0.0) for entry in known],
         [float(entry.diffusivity_std or 0.0) for entry in known],
-        line,
+        None if law is None else _line(law),
         [entry.temperature_k for entry in bounded],
         [float(entry.diffusivity_upper_bound or 0.0) for entry in bounded],
+        [entry.temperature_k for entry in quoted],
+        [float(entry.diffusivity or 0.0) for entry in quoted],
     )
+
+
+def _line(law: "Transport") -> Any:
+    import numpy as np
+
+    from lizrcl_flows.science.transport_figures import ArrheniusLine
+
+    if law.activation_energy is None or law.ln_prefactor is None:
+        return None
+    first, both, second = law.fit_covariance or (0.0, 0.0, 0.0)
+    covariance = np.array([[first, both], [both, second]])
+    return ArrheniusLine(law.activation_energy, law.activation_energy_std or 0.0, law.ln_prefactor, covariance)
 
 
 def _arrhenius_table(several: "Mapping[str, Sequence[Transport]]") -> dict[str, list[Any]]:
@@ -198,12 +219,14 @@ def _arrhenius_table(several: "Mapping[str, Sequence[Transport]]") -> dict[str, 
     laws = [(name, entry) for name, entries in several.items() for entry in entries if entry.kind == "arrhenius"]
     return {
         "series": [name for name, _ in rows],
+        "protocol": [entry.protocol for _, entry in rows],
         "temperature_k": [entry.temperature_k for _, entry in rows],
         "diffusivity_a2_per_ps": [entry.diffusivity for _, entry in rows],
         "diffusivity_std_a2_per_ps": [entry.diffusivity_std for _, entry in rows],
         "upper_bound_a2_per_ps": [entry.diffusivity_upper_bound for _, entry in rows],
         "transport": [entry.id for _, entry in rows],
         "law": [name for name, _ in laws],
+        "law_protocol": [entry.protocol for _, entry in laws],
         "activation_energy_ev": [entry.activation_energy for _, entry in laws],
         "activation_energy_std_ev": [entry.activation_energy_std for _, entry in laws],
         "ln_prefactor_a2_per_ps": [entry.ln_prefactor for _, entry in laws],
@@ -243,7 +266,16 @@ def _row(archive: "Archive", entry: "Analysis") -> tuple[str, ...]:
 
 
 def _pairs(content: Mapping[str, Any]) -> str:
-    return "; ".join(f"{name} = {text(value)}" for name, value in content.items())
+    return "; ".join(f"{name} = {_short(value)}" for name, value in content.items())
+
+
+def _short(value: Any) -> str:
+    """Return a value as it stands in the table: four digits, lists in brackets."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value))}]"
+    if isinstance(value, dict):
+        return f"({_pairs(value)})"
+    return f"{value:.4g}" if isinstance(value, float) else text(value)
 
 
 def analyses_shown(archive: "Archive", analyses: "Iterable[Analysis]") -> Iterator[Shown]:

@@ -25,6 +25,7 @@ from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.science.figure_style import (
     COLOURS,
     DASHES,
+    GREY,
     MARKERS,
     at_least_a_decade,
     figure_of,
@@ -90,6 +91,8 @@ class ArrheniusSeries:
         Law through them, if there is one.
     bounds_k, bounds
         Temperatures at which there is only an upper bound, shape (m,).
+    paper_k, paper
+        Coefficients by the study's protocol, shape (k,).
     """
 
     temperatures_k: Sequence[float]
@@ -98,6 +101,8 @@ class ArrheniusSeries:
     line: ArrheniusLine | None = None
     bounds_k: Sequence[float] = ()
     bounds: Sequence[float] = ()
+    paper_k: Sequence[float] = ()
+    paper: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,8 @@ def arrhenius_figure(series: Mapping[str, ArrheniusSeries]) -> "Figure":
     -------
     Figure
         D in cm^2/s; bars and bands are one standard uncertainty; laws are drawn down to 300 K, beyond the points
-        dashed; arrows are upper bounds. The axis above gives T in K.
+        dashed; arrows are upper bounds; open marks are coefficients by the study's protocol. The axis above gives T in
+        K.
     """
     (axes,) = panels_in_a_row(1, 4.8, 3.6 + 0.17 * len(series))
     axes.set_yscale("log")
@@ -141,6 +147,9 @@ def arrhenius_figure(series: Mapping[str, ArrheniusSeries]) -> "Figure":
         _draw_series(axes, name, entry, colour, marker)
     axes.set_xlabel("1000 / T (1/K)")
     axes.set_ylabel("Diffusion coefficient (cm²/s)")
+    if any(len(entry.paper) for entry in series.values()):
+        open_mark: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 7, "markerfacecolor": "none"}
+        axes.plot([], [], color=GREY, **open_mark, label="open: by the study's protocol")
     if axes.lines or axes.collections:
         _temperature_axis(axes)
     else:
@@ -166,10 +175,21 @@ def _draw_series(axes: "Axes", name: str, entry: ArrheniusSeries, colour: str, m
     bounds_k, bounds = np.asarray(entry.bounds_k, dtype=float), CM2_PER_S * np.asarray(entry.bounds, dtype=float)
     shown = np.isfinite(bounds) & (bounds > 0)
     if shown.any():
-        bound = {**look, "markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 0.9}
+        bound = {**look, "marker": "_", "markeredgecolor": colour, "markeredgewidth": 1.2, "markersize": 7}
         axes.errorbar(
             1000 / bounds_k[shown], bounds[shown], yerr=0.45 * bounds[shown], uplims=True, elinewidth=0.9, **bound
         )
+    paper_k, paper = np.asarray(entry.paper_k, dtype=float), CM2_PER_S * np.asarray(entry.paper, dtype=float)
+    quoted = np.isfinite(paper) & (paper > 0)
+    if quoted.any():
+        open_mark = {
+            **look,
+            "markerfacecolor": "none",
+            "markeredgecolor": colour,
+            "markeredgewidth": 1.0,
+            "markersize": 7,
+        }
+        axes.plot(1000 / paper_k[quoted], paper[quoted], **open_mark)
 
 
 def _law(line: ArrheniusLine) -> str:

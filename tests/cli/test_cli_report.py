@@ -45,7 +45,7 @@ def content(link):
     return (gzip.decompress(raw) if "gzip" in head else raw).decode("utf-8")
 
 
-def coefficient(filled, run, **changes):
+def coefficient(run, **changes):
     lag = np.linspace(1, 50, 20)
     told = {
         "trajectories": (run,),
@@ -67,33 +67,31 @@ def coefficient(filled, run, **changes):
         "parents": (run,),
         **changes,
     }
-    return filled.archive.put(Transport(**told))
+    return Transport(**told)
 
 
-def law(filled, runs, sources):
-    return filled.archive.put(
-        Transport(
-            kind="arrhenius",
-            trajectories=runs,
-            species="Li",
-            protocol="gls_blocks",
-            sources=sources,
-            temperature_k=300.0,
-            phase="alpha",
-            n_ions=2,
-            n_frames=300,
-            status="resolved",
-            diffusivity=1e-5,
-            activation_energy=0.29,
-            activation_energy_std=0.01,
-            ln_prefactor=1.0,
-            fit_covariance=(0.04, 0.002, 1e-4),
-            temperatures_k=(600.0, 700.0),
-            n_lags=0,
-            lag_ps=np.zeros(0),
-            msd_a2=np.zeros(0),
-            parents=sources,
-        )
+def law(runs, sources):
+    return Transport(
+        kind="arrhenius",
+        trajectories=runs,
+        species="Li",
+        protocol="gls_blocks",
+        sources=sources,
+        temperature_k=300.0,
+        phase="alpha",
+        n_ions=2,
+        n_frames=300,
+        status="resolved",
+        diffusivity=1e-5,
+        activation_energy=0.29,
+        activation_energy_std=0.01,
+        ln_prefactor=1.0,
+        fit_covariance=(0.04, 0.002, 1e-4),
+        temperatures_k=(600.0, 700.0),
+        n_lags=0,
+        lag_ps=np.zeros(0),
+        msd_a2=np.zeros(0),
+        parents=sources,
     )
 
 
@@ -125,7 +123,7 @@ RDF = {
 
 def test_the_page_of_a_run_needs_nothing_else_and_carries_its_numbers(lizrcl, filled, tmp_path: Path):
     rng = np.random.default_rng(0)
-    stored = coefficient(filled, filled.production)
+    stored = filled.archive.put(coefficient(filled.production))
     shapes = {
         "volume_a3": rng.normal(22, 1, 9000),
         "csm": rng.gamma(2, 1, 9000),
@@ -167,13 +165,12 @@ def test_a_campaign_shows_the_arrhenius_law_and_its_runs(lizrcl, filled, tmp_pat
     first = filled.archive.get(Trajectory, filled.production)
     second = filled.archive.put(first.revised(temperature_k=600.0))
     third = filled.archive.put(first.revised(temperature_k=500.0))
-    warm, cold = (
-        coefficient(filled, filled.production),
-        coefficient(filled, second, temperature_k=600.0, diffusivity=0.01),
-    )
+    put = filled.archive.put
+    warm = put(coefficient(filled.production))
+    cold = put(coefficient(second, temperature_k=600.0, diffusivity=0.01))
     slow = {"status": "not_resolved", "reason": "too short", "diffusivity": None, "diffusivity_upper_bound": 0.004}
-    coefficient(filled, third, temperature_k=500.0, **slow)
-    fitted = law(filled, (filled.production, second), (warm, cold))
+    put(coefficient(third, temperature_k=500.0, **slow))
+    fitted = put(law((filled.production, second), (warm, cold)))
     analysis(filled, "rdf", tmp_path, RDF)
     outcome = lizrcl("report", "small", "--out", tmp_path / "r")
     assert outcome.code == 0, outcome.err
@@ -210,3 +207,19 @@ def test_a_run_of_which_nothing_is_known_has_a_report(lizrcl, stored, tmp_path: 
     text = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     assert "No analysis of this run is stored." in text
     assert "exploration" in text
+
+
+def test_points_of_two_committees_keep_their_own_laws():
+    from lizrcl_flows.cli.report_production import arrhenius_shown
+
+    points, laws = [], []
+    for turn in range(2):
+        runs = (f"tra_{turn}0", f"tra_{turn}1")
+        warm = coefficient(runs[0], temperature_k=700.0, diffusivity=0.02 * (1 + 9 * turn))
+        cold = coefficient(runs[1], temperature_k=600.0, diffusivity=0.01 * (1 + 9 * turn))
+        points += [warm, cold]
+        laws += [law(runs, (warm.id, cold.id))]
+    (shown,) = arrhenius_shown([*points, *laws])
+    drawn = [sorted(bar.lines[0].get_ydata()) for bar in shown.figure.axes[0].containers]
+    assert drawn == [pytest.approx([1e-6, 2e-6]), pytest.approx([1e-5, 2e-5])]
+    assert set(shown.ids) == {entry.id for entry in (*points, *laws)}
