@@ -81,7 +81,7 @@ class RunData:
     @property
     def times_ps(self) -> npt.NDArray[np.float64]:
         """Time since the first frame (ps), shape (T,)."""
-        return np.arange(self.n_frames) * self.dt_ps
+        return np.asarray(np.arange(self.n_frames) * self.dt_ps, dtype=np.float64)
 
     @property
     def volume_a3(self) -> float:

@@ -1,0 +1,114 @@
+"""AMBER NetCDF, as GPUMD's ``dump_netcdf`` of any release and ours write it, as a `TrajectorySource`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lizrcl_flows.errors import InputError
+from lizrcl_flows.gpumd.model_xyz import read_model_xyz
+from lizrcl_flows.gpumd.netcdf_records import Records, map_records
+from lizrcl_flows.gpumd.source import SourceFrame, TrajectorySource
+
+TYPE_NAMES = "type_names"
+"""Global attribute of our own files: the chemical symbols of types 0, 1, ..."""
+
+_NEEDED = ("coordinates", "cell_lengths", "cell_angles")
+
+
+class NetcdfSource(TrajectorySource):
+    """NetCDF 3 by mapping the file; compressed NetCDF (HDF5) by h5py where that is installed."""
+
+    format = "amber-netcdf"
+
+    def __init__(self, path: Path, elements: Sequence[str] | None = None, *, compressed: bool = False) -> None:
+        records = _hdf5_records(path) if compressed else map_records(path)
+        super().__init__(path, ())
+        for name in _NEEDED:
+            if name not in records.variables:
+                raise InputError(f"{path}: variable '{name}' is missing; the AMBER convention has it")
+        if not records.n_records:
+            raise InputError(f"{path}: there is no whole frame in this file")
+        self._records = records
+        self.species = _species(path, records, elements)
+        self.n_frames = records.n_records
+        self.cut_short = records.cut_short
+        self.has_unwrapped = "unwrapped_coordinates" in records.variables
+
+    def _frames(self, chosen: npt.NDArray[np.int64] | None) -> Iterator[SourceFrame]:
+        variables = self._records.variables
+        pick = _slice(chosen)
+        for number in range(self._records.n_records):
+            yield SourceFrame(
+                cell=_cell(variables["cell_lengths"][number], variables["cell_angles"][number]),
+                positions=_native(variables["coordinates"][number][pick]),
+                unwrapped=_native(variables["unwrapped_coordinates"][number][pick]) if self.has_unwrapped else None,
+                time_ps=float(variables["time"][number]) if "time" in variables else None,
+            )
+
+    def close(self) -> None:
+        """Let go of the mapped file."""
+        self._records.close()
+
+
+def _slice(chosen: npt.NDArray[np.int64] | None) -> Any:
+    """Return a slice where the atoms follow each other, which reads several times faster."""
+    if chosen is None:
+        return slice(None)
+    if len(chosen) and (np.diff(chosen) == 1).all():
+        return slice(int(chosen[0]), int(chosen[-1]) + 1)
+    return chosen
+
+
+def _native(values: Any) -> npt.NDArray[np.floating[Any]]:
+    array = np.asarray(values)
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def _cell(lengths: Any, angles: Any) -> npt.NDArray[np.float64]:
+    """Return the cell in the standard orientation: a along x, b in the xy plane (A)."""
+    a, b, c = (float(length) for length in lengths)
+    alpha, beta, gamma = (np.cos(np.radians(float(angle))) if float(angle) != 90 else 0.0 for angle in angles)
+    sine = np.sqrt(1 - gamma**2)
+    y = (alpha - beta * gamma) / sine
+    return np.array([[a, 0, 0], [b * gamma, b * sine, 0], [c * beta, c * y, c * np.sqrt(max(0.0, 1 - beta**2 - y**2))]])
+
+
+def _species(path: Path, records: Records, elements: Sequence[str] | None) -> tuple[str, ...]:
+    """Name the atoms: by the symbols given, the file's own, or a model.xyz beside it."""
+    n_atoms = records.variables["coordinates"].shape[1]
+    types = records.variables.get("type", records.variables.get("atom_types"))
+    names = elements or str(records.attributes.get(TYPE_NAMES, "")).split()
+    if names and types is not None:
+        first = np.asarray(types[0] if types.ndim > 1 else types).astype(int)
+        if first.min() < 0 or first.max() >= len(names):
+            raise InputError(
+                f"{path}: its types run up to {first.max()}, but {len(names)} elements are named: {' '.join(names)}"
+            )
+        return tuple(names[kind] for kind in first)
+    beside = path.with_name("model.xyz")
+    if beside.is_file():
+        species = read_model_xyz(beside).species
+        if len(species) == n_atoms:
+            return species
+        raise InputError(f"{path} has {n_atoms} atoms, {beside} has {len(species)}; they do not belong together")
+    raise InputError(
+        f"{path} does not name its elements; put the model.xyz of the run beside it, or name the elements of its types "
+        "in order"
+    )
+
+
+def _hdf5_records(path: Path) -> Records:
+    try:
+        import h5py
+    except ImportError:
+        raise InputError(
+            f"{path} is compressed NetCDF (HDF5), which needs h5py (`pip install h5py`); uncompressed one does not"
+        ) from None
+    file = h5py.File(path, "r")
+    variables = {name: entry for name, entry in file.items() if isinstance(entry, h5py.Dataset)}
+    attributes = {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
+    count = min((len(variables[name]) for name in _NEEDED if name in variables), default=0)
+    return Records(variables, attributes, count, None, file.close)
