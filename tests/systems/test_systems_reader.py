@@ -1,11 +1,15 @@
 """Campaign files: defaults, overrides, and one sentence for every mistake."""
 
+import math
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+from lizrcl_flows.documents import Campaign
+from lizrcl_flows.documents.spec import ProductionSpec
 from lizrcl_flows.errors import InputError, NotFoundError
+from lizrcl_flows.science.phases import starting_structures
 from lizrcl_flows.systems import load_campaign, system_names
 
 
@@ -133,3 +137,53 @@ def test_another_engine_does_not_inherit_the_settings_of_the_one_it_replaces():
     foundation = load_campaign({"name": "x", "system": "zro2_li2zrcl6", "foundation": sampler}).foundation
     assert foundation.file is None
     assert foundation.fmax_ev_per_a == 0.02
+
+
+def test_the_study_s_production_has_its_cells_temperatures_and_lengths():
+    spec = load_campaign({"name": "test", "system": "zro2_li2zrcl6"})
+    atoms = {name: cell.n_atoms for name, cell in starting_structures(spec).items()}
+    runs = ProductionSpec.runs(spec.production)
+    sizes = {run.phase: atoms.get(run.phase, 0) * math.prod(run.supercell) for run, _ in runs}
+    assert {phase: sizes[phase] for phase in ("alpha", "beta", "ideal")} == {"alpha": 3888, "beta": 2592, "ideal": 2592}
+    for run, temperature_k in runs:
+        length_ns = run.steps * run.time_step_fs * 1e-6
+        if run.phase.startswith("study-"):
+            assert (length_ns, run.sample_every * run.time_step_fs) == (20.0, 10_000)
+        else:
+            assert length_ns == (5.0 if temperature_k <= 500 else 2.0)
+        assert (run.ensemble, run.pressure_gpa, run.correct_velocity_every) == ("npt", 1e-4, 10)
+        assert (run.piece_steps % run.sample_every, run.steps % run.piece_steps) == (0, 0)
+    assert {t for run, t in runs if run.phase == "study-1"} == {300.0, 400.0, 500.0}
+    assert (min(t for _, t in runs), max(t for _, t in runs)) == (300.0, 700.0)
+
+
+RUN = {"phase": "alpha", "steps": 1000, "sample_every": 100}
+
+
+def test_production_that_says_nothing_new_is_the_production_of_before():
+    """An entry with one temperature has the id and the run that it had before several could be named."""
+    old, new = ({**RUN, "temperature_k": 500}, {**RUN, "temperatures_k": [500]})
+    before, after = (Campaign(name="t", spec=campaign(production=[entry]), phases={}) for entry in (old, new))
+    content = ProductionSpec(**old)
+    later = {name: ProductionSpec.model_fields[name].get_default() for name in ProductionSpec.added_later}
+    assert ProductionSpec(**old, **later) == content
+    assert before.id == Campaign(name="t", spec=campaign(production=[{**old, **later}]), phases={}).id != after.id
+    assert [t for _, t in ProductionSpec.runs(before.spec.production)] == [500.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "either temperature_k or temperatures_k"),
+        ({"temperature_k": 300, "temperatures_k": [400]}, "either temperature_k or temperatures_k"),
+        ({"temperatures_k": [400, 400]}, r"temperatures_k names a temperature twice: \[400.0, 400.0\]"),
+        ({"temperatures_k": [0]}, "above 0 K"),
+        ({"temperature_k": 300, "heating_steps": 10}, "heating_steps needs equilibration_temperature_k"),
+        ({"temperature_k": 300, "piece_steps": 50}, "piece_steps 50 is less than sample_every 100"),
+        ({"temperature_k": 300, "correct_velocity_every": 5}, "5 is not accepted, accepted: 0, or 10 at least"),
+        ({"temperature_k": 300, "phase": "study-5"}, r"phase 'study-5' is none of \['ideal', 'alpha'\]"),
+    ],
+)
+def test_a_production_run_that_cannot_be_is_a_sentence(changes, words):
+    with pytest.raises(InputError, match=words):
+        campaign(production=[{**RUN, **changes}])
