@@ -6,6 +6,7 @@ import pytest
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.motion.hop_maps import hop_map
 from lizrcl_flows.science.motion.hops import hop_rates
+from lizrcl_flows.science.motion.regional_hops import regional_hops
 from lizrcl_flows.science.motion.vibration import false_hop_rate
 
 DT_PS = 10.0
@@ -123,6 +124,41 @@ def test_a_hop_across_the_boundary_has_its_middle_there():
     assert maps.counted[1, 39] == 1
     assert maps.counted_middle[1, 0] == 1
     assert np.isnan(maps.paper_per_ion_ns[1, 20])
+
+
+def test_a_region_that_only_vibrates_more_has_no_more_hops():
+    # the upper half: the same jumps, but cages twice as wide
+    rng = np.random.default_rng(6)
+    narrow, rate = jumpers(rng, 1e-3, 0.2, n_ions=150)
+    wide, rate_of_wide = jumpers(rng, 1e-3, 0.4, n_ions=150)
+    found = hop_rates(np.concatenate([narrow, wide], axis=1), DT_PS)
+    upper = np.tile(np.arange(300) >= 150, (400, 1))
+    near, far = regional_hops(found, upper), regional_hops(found, ~upper)
+    assert near.paper_per_ion_ns > 10 * far.paper_per_ion_ns
+    assert abs(near.counted_per_ion_ns - rate_of_wide) < 3 * near.counted_std + 0.04 * rate_of_wide
+    assert abs(far.counted_per_ion_ns - rate) < 3 * far.counted_std + 0.04 * rate
+    assert near.false_per_ion_ns == pytest.approx(float(false_hop_rate(0.4, DT_PS)), rel=0.04)
+    assert abs(near.paper_per_ion_ns - near.false_per_ion_ns - rate_of_wide) < 4 * near.paper_std
+    assert (near.cage_sd_a, far.cage_sd_a) == pytest.approx((0.4, 0.2), rel=0.02)
+    assert near.ion_ns + far.ion_ns == pytest.approx(300 * 3.99)
+    everywhere = regional_hops(found, np.ones((400, 300), dtype=bool))
+    assert everywhere.paper_per_ion_ns == pytest.approx(found.paper_per_ion_ns)
+    assert everywhere.paper_std == pytest.approx(found.paper_std, rel=0.2)
+
+
+def test_ions_that_come_and_go_count_while_they_are_there():
+    paths = np.zeros((200, 2, 3))
+    paths[50:, 0, 0] += 3.0
+    paths[150:, 0, 0] += 3.0
+    inside = np.zeros((200, 2), dtype=bool)
+    inside[:100, 0] = True
+    found = regional_hops(hop_rates(paths, DT_PS), inside)
+    assert found.ion_ns == pytest.approx(1.0)
+    assert (found.paper_per_ion_ns, found.counted_per_ion_ns) == pytest.approx((1.0, 1.0))
+    with pytest.raises(InputError, match="no ion is ever in the region"):
+        regional_hops(hop_rates(paths, DT_PS), ~np.ones((200, 2), dtype=bool))
+    with pytest.raises(InputError, match="does not belong"):
+        regional_hops(hop_rates(paths, DT_PS), inside[1:])
 
 
 @pytest.mark.parametrize(

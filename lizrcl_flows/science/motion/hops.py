@@ -30,7 +30,9 @@ WINDOW = 5
 LONGEST_STEP_A = 10.0
 """Displacement in `LAG_PS` that no ion makes (A), growing with the root of the time."""
 
-_WINDOW_PS = 1000.0
+WINDOW_PS = 1000.0
+"""Time over which the study averages hops (ps)."""
+
 _IONS_AT_ONCE = 64
 
 
@@ -241,13 +243,33 @@ def _near_hops(jumped: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDA
 
 def _rate(events: HopEvents, n_ions: int, duration_ps: float, dt_ps: float) -> tuple[float, float]:
     """Return hops per ion and ns, and their standard error."""
-    scale = PS_PER_NS / duration_ps
-    by_ion = np.bincount(events.ion, minlength=n_ions) * scale
-    rate = float(by_ion.mean())
-    errors = [float(by_ion.std(ddof=1) / n_ions**0.5)] if n_ions > 1 else []
-    n_windows = int(duration_ps // _WINDOW_PS)
+    duration_ns = duration_ps / PS_PER_NS
+    n_windows = int(duration_ps // WINDOW_PS)
+    window = np.minimum(events.origin * dt_ps // WINDOW_PS, n_windows).astype(np.int64)  # the rest is in no window
+    errors = [rate_error(np.bincount(events.ion, minlength=n_ions), np.full(n_ions, duration_ns))]
     if n_windows > 1:
-        window = (events.origin * dt_ps // _WINDOW_PS).astype(np.int64)
-        by_window = np.bincount(window[window < n_windows], minlength=n_windows) / n_ions * PS_PER_NS / _WINDOW_PS
-        errors.append(float(by_window.std(ddof=1) / n_windows**0.5))
-    return rate, max(errors, default=float("nan"))
+        by_window = np.bincount(window, minlength=n_windows)[:n_windows]
+        errors.append(rate_error(by_window, np.full(n_windows, n_ions * WINDOW_PS / PS_PER_NS)))
+    return len(events.ion) / (n_ions * duration_ns), float(np.nanmax(errors)) if n_ions > 1 else errors[-1]
+
+
+def rate_error(hops: Array, ion_ns: Array) -> float:
+    """Return the standard error of sum(hops) / sum(ion_ns) from its independent parts.
+
+    That of a ratio of sums, ``sqrt(n / (n - 1) sum (h_i - r t_i)^2) / sum t_i``.
+
+    Parameters
+    ----------
+    hops, ion_ns
+        Hops and time of each part, such as an ion or a window, shape (n,).
+
+    Returns
+    -------
+    float
+        Per ion and ns; NaN for fewer than two parts.
+    """
+    n, total = len(hops), float(np.sum(ion_ns))
+    if n < 2 or total <= 0:
+        return float("nan")
+    rest = np.asarray(hops) - float(np.sum(hops)) / total * np.asarray(ion_ns)
+    return float(np.sqrt(n / (n - 1) * (rest @ rest)) / total)

@@ -91,9 +91,10 @@ def cage_sd_by_ion(squares_a2: Array) -> npt.NDArray[np.float64]:
     own = np.full(len(seen), common)
     middle = _medians(squares_a2[:, seen], n_pairs[seen])
     own[seen] = middle / (2 * MEDIAN_CHI2_3)
-    scatter = float(np.mean((own[seen] - common) ** 2))
-    noise = _SAMPLING * common**2 * float(np.mean(1.0 / n_pairs[seen]))
-    kept = max(0.0, 1.0 - noise / scatter) if scatter > 0 else 0.0
+    noise = np.where(seen, _SAMPLING * common**2 / np.maximum(n_pairs, 1), np.inf)
+    scatter = float(np.average((own - common) ** 2, weights=n_pairs))
+    true = max(0.0, scatter - _SAMPLING * common**2 * float(seen.sum() / n_pairs.sum()))
+    kept = true / (true + noise) if true > 0 else np.zeros_like(own)
     return np.asarray(np.sqrt(common + kept * (own - common)))
 
 
