@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from ase.data import chemical_symbols
 
 from lizrcl_flows.errors import InputError
+from lizrcl_flows.science.interfaces.build import sides
+from lizrcl_flows.science.interfaces.presets import build_study_cell
+from lizrcl_flows.science.motion.layers import find_layers
 from lizrcl_flows.science.motion.slab import (
     areas_of_cells,
     at_all_frames,
@@ -132,6 +136,23 @@ def test_the_oxide_is_oxygen_and_the_zr_around_it():
     )
     found = oxide_atoms(species, positions, np.diag([12.0, 12.0, 20.0]))
     assert found.tolist() == [True] * 4 + [False] * 5 + [True, False]
+
+
+def test_the_oxide_of_a_cell_of_the_study_is_its_substrate():
+    cell = build_study_cell("study-1")
+    species = [chemical_symbols[number] for number in cell.numbers]
+    found = oxide_atoms(species, cell.positions, cell.cell)
+    assert (found == (sides(cell) == 0)).all()
+    fraction = fractional_heights(cell.positions[None], cell.cell, 2)
+    height = heights_of_cells(cell.cell, 2)
+    slab = oxide_slab(fraction[:, found], height)
+    # O and Zr of the outermost planes of ZrO2(111), 0.74 A apart, two O to one Zr
+    oxide = np.sort(fraction[0, found] * height)
+    assert slab.planes[0] * height == pytest.approx([oxide[0] + 0.74, oxide[-1] - 0.74], abs=0.05)
+    lithium = np.array([symbol == "Li" for symbol in species])
+    assert find_layers(fraction[0, lithium], float(height[0])).n_atoms.tolist() == [196] * 8
+    near = regions(fraction[:, lithium], slab.planes, height)
+    assert near.sum() == 2 * 196
 
 
 def test_what_is_no_slab_is_one_sentence():

@@ -111,7 +111,8 @@ def find_layers(fraction: Array, height_a: float, gap_a: float = GAP_A) -> Layer
 def layer_populations(fraction: Array, layers: Array, height_a: float, dt_ps: float) -> LayerPopulations:
     """Count ions by layer.
 
-    In alpha-Li2ZrCl6 planes with one and with two thirds of the Zr alternate, and Li fills what they leave: about 2:1.
+    In alpha-Li2ZrCl6 planes with one third and with two thirds of the Zr alternate, and with them planes rich and poor
+    in Li; the study (arXiv:2601.22612) finds about 2:1.
 
     Parameters
     ----------
