@@ -147,10 +147,7 @@ def _hops(arrays: Arrays, _: Mapping[str, Any]) -> Iterator[Drawn]:
         "ions": occupancy.ravel(),
         "false_per_ion_ns": np.tile(false, windows),
     }
-    caption = (
-        "Hops by the study's rule (more than 1.25 Å in 10 ps) and by the running-median counter, "
-        "with what vibration alone makes of the first"
-    )
+    caption = "Hops by the study's rule and by the running-median counter, with what vibration alone makes of the first"
     figure = slab_figures.hop_map_figure(times, edges, paper, counted, occupancy, false)
     yield Drawn("hop_map", caption, figure, table)
 
