@@ -1,4 +1,7 @@
-"""The audit: recompute every id and digest, follow every edge, read every file, re-derive every data set."""
+"""The audit: recompute every id and digest, follow every edge both ways, read every file, re-derive every data set.
+
+What needs the engines (training inputs, predictions) is in `lizrcl_flows.jobs.auditing`.
+"""
 
 import re
 import time
@@ -12,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from lizrcl_flows.archive.archive import Archive
 from lizrcl_flows.archive.connection import Connection, Content, backend_errors
 from lizrcl_flows.archive.consistency import batches, missing_from, nodes_without_document, projection_faults
+from lizrcl_flows.archive.launches import launch_faults, n_finished
 from lizrcl_flows.archive.queries import id_range
 from lizrcl_flows.documents import (
     BY_PREFIX,
@@ -20,6 +24,7 @@ from lizrcl_flows.documents import (
     Dataset,
     Document,
     FileRef,
+    Label,
     canonical_sha256,
 )
 from lizrcl_flows.documents.base import ID_LENGTH
@@ -27,6 +32,19 @@ from lizrcl_flows.errors import LizrclError, NotFoundError
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage, how much of it is done and how much there is."""
+
+MADE_FROM: dict[str, tuple[str, ...]] = {
+    "lab": ("structure", "level"),
+    "dat": ("parent", "added"),
+    "mod": ("dataset", "start"),
+    "com": ("members",),
+    "tra": ("structure", "committee"),
+    "can": ("structure", "trajectory", "committee"),
+    "eva": ("committee",),
+    "tsp": ("trajectories",),
+    "ana": ("trajectory",),
+}
+"""Fields that name what a document of a kind was made from."""
 
 _BATCH = 500
 _ID = re.compile(rf"^({'|'.join(BY_PREFIX)})_[0-9a-f]{{{ID_LENGTH}}}$")
@@ -48,13 +66,25 @@ class AuditReport:
     ----------
     n_edges
         References from one document to another that were followed.
+    n_launches
+        Fireworks that have finished and whose documents were looked for.
+    n_inputs
+        Members whose training inputs were written again and compared.
+    n_predictions
+        Stored predictions that were computed again.
+    unproven
+        What could not be looked at, and why.
     """
 
     n_documents: int = 0
     n_edges: int = 0
     n_files: int = 0
+    n_launches: int = 0
+    n_inputs: int = 0
+    n_predictions: int = 0
     seconds: float = 0.0
     findings: list[Finding] = field(default_factory=list)
+    unproven: list[Finding] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -63,9 +93,9 @@ class AuditReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able mapping."""
-        findings = [{"document": finding.document, "what": finding.what} for finding in self.findings]
-        counts = {"n_documents": self.n_documents, "n_edges": self.n_edges, "n_files": self.n_files}
-        return {"ok": self.ok, **counts, "seconds": round(self.seconds, 2), "findings": findings}
+        counts = {name: value for name, value in vars(self).items() if name.startswith("n_")}
+        lists = {name: [vars(finding) for finding in getattr(self, name)] for name in ("findings", "unproven")}
+        return {"ok": self.ok, **counts, "seconds": round(self.seconds, 2), **lists}
 
 
 def audit(archive: Archive, campaign: str | None = None, progress: Progress | None = None) -> AuditReport:
@@ -85,6 +115,7 @@ def audit(archive: Archive, campaign: str | None = None, progress: Progress | No
     with backend_errors(archive.uri):
         auditor = _Auditor(archive, progress or (lambda *_: None))
         auditor.run(_scope(archive, campaign) if campaign else None)
+        auditor.check_launches({_name(archive, campaign)} if campaign else None)
     auditor.report.seconds = time.monotonic() - started
     return auditor.report
 
@@ -96,6 +127,8 @@ class _Auditor:
         self.progress = progress
         self.report = AuditReport()
         self.files: dict[tuple[str, str], tuple[FileRef, list[str]]] = {}
+        self.writers: dict[str, tuple[int, str | None]] = {}
+        self.labelled: dict[tuple[str, str], str] = {}
 
     def run(self, scope: set[str] | None) -> None:
         for kind in DOCUMENTS:
@@ -114,6 +147,12 @@ class _Auditor:
                     for name in missing_from(self.connection, kind.collection, ids):
                         self._found(name, "is named by others and is not in the archive")
         self._check_files()
+
+    def check_launches(self, campaigns: set[str] | None) -> None:
+        """Compare the LaunchPad with the documents, both ways."""
+        self.report.n_launches = n_finished(self.connection, campaigns)
+        for about, what in launch_faults(self.connection, self.writers, campaigns):
+            self._found(about, what)
 
     def _count(self, kind: type[Document]) -> int:
         return int(self.connection[kind.collection].estimated_document_count())
@@ -134,6 +173,9 @@ class _Auditor:
         documents = [document for record in records for document in self._read(kind, record)]
         for document in documents:
             self._check_content(document)
+            self._check_own_edges(document)
+            if document.provenance.fw_id is not None:
+                self.writers[document.id] = (document.provenance.fw_id, document.provenance.job_uuid)
             for ref in _file_refs(document):
                 self.files.setdefault((ref.uri, ref.sha256), (ref, []))[1].append(document.id)
         self._check_edges(documents)
@@ -157,6 +199,19 @@ class _Auditor:
             self._found(document.id, f"has content whose id is {document.compute_id()}")
         if document.compute_digest() != document.digest:
             self._found(document.id, "has content that its digest contradicts: it was changed after it was written")
+
+    def _check_own_edges(self, document: Document) -> None:
+        """See that what a document was made from is among its parents: else the way back down to it is cut."""
+        parents = set(document.parents)
+        for name in MADE_FROM.get(document.prefix, ()):
+            value = getattr(document, name)
+            for other in (value,) if isinstance(value, str) else value or ():
+                if other not in parents:
+                    self._found(document.id, f"names {other} as its {name} and not among its parents")
+        if isinstance(document, Label):
+            first = self.labelled.setdefault((document.structure, document.level), document.id)
+            if first != document.id:
+                self._found(document.id, f"labels structure {document.structure} twice at one level: so does {first}")
 
     def _check_edges(self, documents: Sequence[Document]) -> None:
         """Compare documents with their lineage nodes and follow every id that they name."""
@@ -183,6 +238,10 @@ class _Auditor:
         except LizrclError as error:
             self._found(dataset.id, f"cannot be put together: {error}")
             return
+        if dataset.parent is not None:
+            above = self.connection["datasets"].find_one({"_id": dataset.parent}, {"level": 1, "split": 1}) or {}
+            if above.get("level") != dataset.level:
+                self._found(dataset.id, f"mixes levels: it extends {dataset.parent}, which is of {above.get('level')}")
         if canonical_sha256(labels) != dataset.manifest_sha256:
             self._found(dataset.id, "has a chain of labels that its manifest contradicts")
         if len(labels) != dataset.n_labels or len(set(labels)) != len(labels):
@@ -218,14 +277,25 @@ class _Auditor:
             self.progress("files", done, len(self.files))
 
 
-def _scope(archive: Archive, campaign: str) -> set[str]:
-    """Return the ids of a campaign's documents and of everything that they were made from."""
+def _name(archive: Archive, campaign: str) -> str:
+    """Return the name of a campaign from its name or id.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such campaign.
+    """
     criteria = {"$or": [{"name": campaign}, id_range(campaign)]} if campaign.startswith("cam_") else {"name": campaign}
     found = list(archive.find_records(Campaign, criteria, fields=["name"], limit=2))
     if not found:
         raise NotFoundError(f"no campaign '{campaign}' in the archive")
+    return str(found[0]["name"])
+
+
+def _scope(archive: Archive, campaign: str) -> set[str]:
+    """Return the ids of a campaign's documents and of everything that they were made from."""
     lineage = archive.connection["lineage"]
-    new = list(lineage.find({"campaign": found[0]["name"]}, {"parents": 1}))
+    new = list(lineage.find({"campaign": _name(archive, campaign)}, {"parents": 1}))
     scope = {node["_id"] for node in new}
     while new:
         parents = {parent for node in new for parent in node["parents"]} - scope

@@ -287,13 +287,21 @@ def _replay_training(archive: Archive, campaign: Campaign, done: Replay, places:
             continue
         folder = directory / f"member_{model.member}"
         done.folders.append(folder)
-        done.parts += _member(archive, (campaign, trainer), model, folder, scratch)
+        done.parts += rebuilt_inputs(archive, (campaign, trainer), model, folder, scratch)
 
 
-def _member(
+def rebuilt_inputs(
     archive: Archive, of: tuple[Campaign, NepTrainer], model: Model, folder: Path, scratch: Path
 ) -> Iterator[Part]:
-    """Write the input files of one member and compare them with what it was trained on."""
+    """Write the input files of one member and compare them with what it was trained on.
+
+    Parameters
+    ----------
+    of
+        The member's campaign, and its trainer.
+    folder, scratch
+        Where the files go (must not exist), and where what they are made from may go.
+    """
     campaign, trainer = of
     chosen = bag(archive.dataset_labels(model.dataset), campaign.current.training.bagging, model.seed)
     start = archive.get(Model, model.start) if model.start else None

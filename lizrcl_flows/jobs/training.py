@@ -196,11 +196,7 @@ def _evaluate(
 def compare(archive: Archive, committee: Committee, labels: list[str], directory: Path, kind: str) -> Evaluation:
     """Evaluate a committee on labelled structures and put errors, eps and calibration together."""
     pairs = labelled_structures(archive, labels)
-    evaluator = NepCommittee.from_files(committee_files(archive, committee, directory))
-    results = evaluator.evaluate([atoms_from_structure(structure) for structure, _ in pairs])
-    shift = archive.get(Model, committee.members[0]).energy_shift
-    shifts = [archive.get(Model, member).energy_shift or shift for member in committee.members]
-    predictions = Predictions.from_results(pairs, results, shifts)
+    predictions = predicted(archive, committee, pairs, directory)
     calibrations = calibration_groups(predictions)
     arrays = directory / "predictions.npz"
     np.savez_compressed(arrays, allow_pickle=False, **predictions.arrays())
@@ -219,6 +215,17 @@ def compare(archive: Archive, committee: Committee, labels: list[str], directory
         max_force_error=predictions.max_force_error,
         arrays=archive.put_file(arrays),
     )
+
+
+def predicted(
+    archive: Archive, committee: Committee, pairs: Sequence[tuple[Structure, Label]], directory: Path
+) -> Predictions:
+    """Evaluate a committee on labelled structures; the members' files go below the directory."""
+    evaluator = NepCommittee.from_files(committee_files(archive, committee, directory))
+    results = evaluator.evaluate([atoms_from_structure(structure) for structure, _ in pairs])
+    shift = archive.get(Model, committee.members[0]).energy_shift
+    shifts = [archive.get(Model, member).energy_shift or shift for member in committee.members]
+    return Predictions.from_results(pairs, results, shifts)
 
 
 def labelled_structures(archive: Archive, labels: Sequence[str]) -> list[tuple[Structure, Label]]:

@@ -113,7 +113,7 @@ def evaluate_train(campaign_id: str, index: int, dataset: str | None) -> str | N
         committee = committee_of(archive, campaign.name, dataset=dataset) if dataset else None
         if committee is None or dataset is None:
             return None
-        labels = _sample(archive.dataset_labels(dataset), TRAIN_SAMPLE, campaign.current.seed, "parity")
+        labels = parity_labels(archive, campaign, dataset)
         asked = canonical_sha256(labels)
         evaluation_id = Evaluation.id_for(committee=committee.id, kind="train", labels_sha256=asked)
         if not archive.exists(Evaluation, evaluation_id):
@@ -168,6 +168,11 @@ def _known_of(archive: Archive, committee: str, holdout: str | None) -> Tried:
         order = [("generation", -1), ("created_at", -1), ("_id", 1)]
         found[kind] = next(iter(archive.find(Evaluation, criteria, sort=order, limit=1)), None)
     return Tried(**found)
+
+
+def parity_labels(archive: Archive, campaign: Campaign, dataset: str) -> list[str]:
+    """Return the labels of a training set that its committee is compared with."""
+    return _sample(archive.dataset_labels(dataset), TRAIN_SAMPLE, campaign.current.seed, "parity")
 
 
 def _sample(names: list[str], size: int, *seed: object) -> list[str]:

@@ -112,7 +112,7 @@ def test_audit_names_a_label_whose_force_was_changed(lizrcl, filled) -> None:
     assert outcome.code == 4
     assert filled.labels[2] in outcome.out
     assert filled.labels[1] not in outcome.out
-    assert outcome.err.startswith("lizrcl: error: ")
+    assert "lizrcl: error: 1 findings in" in outcome.err
     as_json = lizrcl("audit", "--json")
     assert as_json.code == 4
     assert {finding["document"] for finding in json.loads(as_json.out)["findings"]} == {filled.labels[2]}
