@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lizrcl_flows.cli.coefficients import coefficient_sentence, transports_of
+from lizrcl_flows.cli.coefficients import CM2_PER_S, coefficient_sentence, transports_of
 from lizrcl_flows.cli.output import number, text
 from lizrcl_flows.cli.report_parts import Section, Shown
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lizrcl_flows.documents import Analysis, Trajectory, Transport
 
 ANALYSIS_HEADER = ("analysis", "results", "definition", "parameters", "document")
+COEFFICIENT_HEADER = ("ion", "in", "T\nK", "protocol", "D\nA^2/ps", "D\ncm^2/s", "status", "document")
 PAPER_PROTOCOL = "paper"
 
 
@@ -42,9 +43,7 @@ def _place(trajectory: "Trajectory") -> str:
 def trajectory_sections(archive: "Archive", trajectory: "Trajectory") -> list[Section]:
     """Return the sections of the report of one run: its transport, its structure and motion."""
     transports = transports_of(archive, [trajectory.id])
-    lines = transport_lines(transports) or ("No transport coefficient of this run is stored.",)
-    note = f"`lizrcl lineage {transports[0].id}` leads from this number back to every label." if transports else ""
-    first = Section("Transport", lines, note=note, shown=displacements_shown(transports))
+    first = transport_section("Transport", transports, displacements_shown(transports))
     analyses = analyses_of(archive, trajectory)
     if not analyses:
         return [first, Section("Structure and motion", ("No analysis of this run is stored.",))]
@@ -70,9 +69,37 @@ def figures_of_trajectory(archive: "Archive", trajectory: "Trajectory") -> Itera
     yield from analyses_shown(archive, analyses_of(archive, trajectory))
 
 
-def transport_lines(transports: "Sequence[Transport]") -> tuple[str, ...]:
-    """Return every coefficient as a sentence with its id; beside ours the parts along the axes and the Haven ratio."""
-    return tuple(f"{coefficient_sentence(entry)}{_details(entry)}; `{entry.id}`" for entry in transports)
+def transport_section(title: str, transports: "Sequence[Transport]", shown: Iterable[Shown]) -> Section:
+    """Return what was measured as a table of coefficients, with sentences on those of our estimator and on laws."""
+    if not transports:
+        return Section(title, ("No transport coefficient is stored.",))
+    lines = tuple(
+        f"{coefficient_sentence(entry)}{_details(entry)}; `{entry.id}`"
+        for entry in transports
+        if not (entry.kind == "diffusion" and entry.protocol == PAPER_PROTOCOL)
+    )
+    rows = tuple(_coefficient_row(entry) for entry in transports if entry.kind == "diffusion")
+    note = (
+        f"Of protocol {PAPER_PROTOCOL} +- is the study's spread over correlated lags, not an uncertainty. "
+        f"`lizrcl lineage {transports[0].id}` leads from this number back to every label."
+    )
+    return Section(title, lines, COEFFICIENT_HEADER, rows, note, shown)
+
+
+def _coefficient_row(entry: "Transport") -> tuple[str, ...]:
+    value, spread = entry.diffusivity, entry.diffusivity_std
+    told = text(None)
+    if value is not None:
+        told = number(value, 3) if spread is None else f"{number(value, 3)} +- {number(spread, 2)}"
+    elif entry.diffusivity_upper_bound is not None:
+        told = f"< {number(entry.diffusivity_upper_bound, 2)}"
+    per_second = text(None) if value is None else f"{value * CM2_PER_S:.2e}"
+    where = " ".join(dict.fromkeys(name for name in (entry.phase, entry.region) if name)) or "the cell"
+    status = entry.status.replace("_", " ")
+    return (
+        *(entry.species, where, f"{entry.temperature_k:g}", entry.protocol, told, per_second, status),
+        f"`{entry.id}`",
+    )
 
 
 def _details(entry: "Transport") -> str:

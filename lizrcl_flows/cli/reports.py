@@ -136,7 +136,7 @@ def _campaign_sections(
     archive: "Archive", campaign: "Campaign", rows: list[dict[str, Any]], transports: "list[Transport]"
 ) -> Iterator[Section]:
     from lizrcl_flows.cli.report_figures import learning_figures, transport_figures
-    from lizrcl_flows.cli.report_production import run_section, transport_lines
+    from lizrcl_flows.cli.report_production import run_section, transport_section
     from lizrcl_flows.documents import Trajectory
 
     yield Section(
@@ -148,8 +148,7 @@ def _campaign_sections(
     )
     yield Section("Learning", shown=learning_figures(archive, campaign))
     if transports:
-        note = f"`lizrcl lineage {transports[0].id}` leads from this number back to every label."
-        yield Section("Diffusion", transport_lines(transports), note=note, shown=transport_figures(transports))
+        yield transport_section("Diffusion", transports, transport_figures(transports))
     runs = archive.find(Trajectory, {"campaign": campaign.name, "purpose": "production"})
     for run in sorted(runs, key=lambda entry: (entry.phase or "", entry.region or "", entry.temperature_k, entry.id)):
         section = run_section(archive, run)
