@@ -1,11 +1,15 @@
 """A map of structures: t-SNE of their mean NEP descriptors, on which neighbours are alike."""
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.science.single_thread import single_threaded
+
+if TYPE_CHECKING:
+    from sklearn.manifold import TSNE
 
 PERPLEXITY = 30.0
 """Neighbours that each structure is compared with; a third of the structures where there are fewer than ninety."""
@@ -14,7 +18,6 @@ FEWEST = 4
 """Structures of the smallest map."""
 
 
-@single_threaded
 def tsne_map(rows: Array, seed: int) -> Array:
     """Return places in the plane such that structures with like descriptors lie together.
 
@@ -48,6 +51,11 @@ def tsne_map(rows: Array, seed: int) -> Array:
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
     start = "pca" if np.ptp(scaled) > 0 else "random"  # of equal structures there are no components
     embedding = TSNE(n_components=2, perplexity=perplexity, init=start, random_state=seed, n_jobs=1)
+    return _fitted(embedding, scaled)
+
+
+@single_threaded  # entered once scikit-learn is loaded: a limit does not hold for libraries that come after it
+def _fitted(embedding: "TSNE", scaled: Array) -> Array:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of a component without variance
         return np.asarray(embedding.fit_transform(scaled), dtype=float)
