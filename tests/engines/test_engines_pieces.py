@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,14 @@ from lizrcl_flows.engines.dynamics.ase import AseDynamics
 from lizrcl_flows.engines.dynamics.base import DynamicsRequest, RunStage, UnfinishedRunError
 from lizrcl_flows.engines.dynamics.gpumd import GpumdDynamics
 from lizrcl_flows.engines.dynamics.gpumd_files import run_in_of
+from lizrcl_flows.engines.dynamics.joining import Sampled, join
 from lizrcl_flows.engines.dynamics.pieces import MAX_STARTS, next_part, piece_seed
 from lizrcl_flows.errors import EngineError, InputError
 from lizrcl_flows.gpumd import read_dump_xyz, read_thermo, render_run_in
+from lizrcl_flows.gpumd.extended_xyz import FrameFormat, format_lattice
+from lizrcl_flows.gpumd.netcdf_writer import NetcdfWriter, standard_orientation
 from lizrcl_flows.gpumd.release import NEWEST
+from lizrcl_flows.gpumd.source import open_trajectory
 
 OURS = GpumdDynamics(command="lizrcl-gpumd")
 
@@ -121,8 +126,55 @@ def test_unwrapped_positions_go_on_across_pieces_also_where_the_cell_moves(undis
     nearest = (steps - crossed) @ (cells[1:] + cells[:-1]) / 2
     change = np.abs(np.diff(cells, axis=0)).max()
     assert np.abs(np.diff(paths, axis=0) - nearest).max() < 2 * 3 * change
-    joints = [np.abs(np.diff(paths, axis=0)[number]).max() for number in (3, 7, 11)]
-    assert max(joints) < 1.5 * np.abs(np.diff(paths, axis=0)).max(axis=(1, 2)).mean()
+    images = (paths - wrapped) @ np.linalg.inv(cells)  # as in one run of lizrcl-gpumd: whole cell vectors at any time
+    assert images == pytest.approx(np.rint(images), abs=1e-8)
+    assert np.abs(np.diff(np.rint(images), axis=0) + crossed).max() == 0
+
+
+def test_pieces_in_netcdf_are_joined_to_the_path_of_those_in_xyz(request_in_pieces, undisturbed, tmp_path):
+    pieces = []
+    for number in range(4, 8):
+        source = undisturbed.trajectory.parents[1] / f"piece_{number:03d}" / "gpumd"
+        work = tmp_path / f"piece_{number:03d}" / "gpumd"
+        work.mkdir(parents=True)
+        for path in (source / "thermo.out", source / "model.xyz", source / "run.in"):
+            shutil.copy(path, work)
+        shutil.copy(source.parent / "piece.json", work.parent)
+        frames = list(read_dump_xyz(source / "dump.xyz"))
+        with NetcdfWriter(work / "all.nc", frames[0].species) as writer:
+            for frame in frames:
+                writer.append(frame.time_fs / 1000, frame.cell, frame.positions, unwrapped=frame.unwrapped_positions)
+        pieces.append(Sampled(work, "all.nc", 100 + 40 * (number - 4), len(frames)))
+    joined = join(request_in_pieces, pieces, [piece.work for piece in pieces], tmp_path, "digest")
+    assert joined.trajectory.name == "all.nc"
+    with open_trajectory(joined.trajectory) as source:
+        found = source.read()
+    expected = list(read_dump_xyz(undisturbed.trajectory))
+    assert found.times_ps * 1000 == pytest.approx([frame.time_fs for frame in expected])
+    for unwrapped, frame in zip(found.unwrapped, expected, strict=True):
+        _, _, turn = standard_orientation(frame.cell)  # the file knows lengths and angles only
+        assert unwrapped == pytest.approx(frame.unwrapped_positions @ turn, abs=1e-5)
+
+
+def test_a_program_that_adds_up_displacements_goes_on_by_a_constant(request_in_pieces, tmp_path):
+    """GPUMD's unwrapped positions do not follow the cell: their difference to the wrapped ones is no cell vector."""
+    drift = np.array([[0.0, 0.0, 0.0], [8.03, 0.0, 0.0]])
+    pieces = []
+    for number, edge in enumerate((8.0, 8.2)):
+        work = tmp_path / f"piece_{number:03d}" / "gpumd"
+        work.mkdir(parents=True)
+        (work / "thermo.out").touch()
+        (work / "model.xyz").touch()
+        (work / "run.in").touch()
+        (work.parent / "piece.json").write_text("{}")
+        layout = FrameFormat(("Li", "Cl"), [("pos", 3, "%.10f"), ("unwrapped_position", 3, "%.10f")])
+        wrapped = np.array([[1.0, 1.0, 1.0], [0.1 + number / 10, 2.0, 3.0]])
+        text = layout.render(format_lattice(np.eye(3) * edge), [wrapped, wrapped + (drift if number == 0 else 0)])
+        (work / "dump.xyz").write_text(text)
+        pieces.append(Sampled(work, "dump.xyz", 40 * number, 1))
+    joined = join(request_in_pieces, pieces, [piece.work for piece in pieces], tmp_path, "digest")
+    last = list(read_dump_xyz(joined.trajectory))[-1]
+    assert last.unwrapped_positions == pytest.approx(np.array([[1.0, 1.0, 1.0], [8.23, 2.0, 3.0]]))
 
 
 def test_a_run_stops_between_pieces_where_told_and_goes_on_from_there(request_in_pieces, undisturbed, tmp_path):

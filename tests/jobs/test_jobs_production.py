@@ -205,3 +205,19 @@ def test_a_piece_that_fits_into_no_worker_s_time_is_told(tmp_path, monkeypatch):
     with pytest.raises(EngineError, match=words):
         worker(500)
     worker(600)
+
+
+def test_a_run_of_before_keeps_its_id():
+    """Heating, momentum and pieces came later; a run that has none of them is found by the id it had."""
+    run = {
+        "purpose": "production",
+        "structure": "str_1",
+        "committee": "com_1",
+        "supercell": (1, 1, 1),
+        "ensemble": "nvt",
+    }
+    run |= {"temperature_k": 300.0, "pressure_gpa": None, "steps": 1, "equilibration_steps": 0, "time_step_fs": 1.0}
+    run |= {"sample_every": 1, "seed": 1, "engine": "gpumd", "campaign": "t", "generation": 0}
+    later = {"equilibration_temperature_k": None, "heating_steps": 0, "correct_velocity_every": 0}
+    assert Trajectory.id_for(**run) == Trajectory.id_for(**run, **later) == "tra_52fa435dc386ec671c5b"
+    assert Trajectory.id_for(**run, **{**later, "heating_steps": 1}) != "tra_52fa435dc386ec671c5b"

@@ -33,7 +33,8 @@ def _advanced(stage: Stage, progress: Progress, campaign: "Campaign", work_dir: 
         lines = _thermo_lines(exploration.steps, exploration.active_every or exploration.sample_every)
         fractions = _fractions(work_dir.glob("tra_*/*/**/thermo.out"), lambda path: _n_lines(path) / lines)
     elif stage.name == "production dynamics" and spec.production:
-        run = spec.production[min(stage.done, len(spec.production) - 1)]
+        runs = spec.production[0].runs(spec.production)
+        run, _ = runs[min(stage.done, len(runs) - 1)]
         lines = _thermo_lines(run.steps, run.sample_every)
         fractions = _fractions(work_dir.glob("tra_*/*/**/thermo.out"), lambda path: _n_lines(path) / lines)
     left = max(0, (stage.total or 0) - stage.done)

@@ -12,6 +12,7 @@ from lizrcl_flows.engines.dynamics.base import DynamicsRequest, DynamicsResult, 
 from lizrcl_flows.engines.dynamics.gpumd_files import (
     CHECKED_FRAMES_FILE,
     CHECKS_FILE,
+    NETCDF_FILE,
     TRAJECTORY_FILE,
     hottest_k,
     model_of,
@@ -161,7 +162,7 @@ def _run_once(
     write_inputs(work, inputs)
     finished = run_program(argv, work, lock, threads=request.threads)
     n_checked = _take_checked_frames(work)
-    trajectory = TRAJECTORY_FILE
+    trajectory = NETCDF_FILE if (work / NETCDF_FILE).exists() else TRAJECTORY_FILE
     n_frames, fault = survey_frames(work / trajectory, request.n_atoms) if request.steps else (0, "")
     health = judge(work, finished, hottest_k(request), n_frames)
     if health is None:

@@ -36,6 +36,7 @@ from lizrcl_flows.science.thermo import summarise
 
 TRAJECTORY_FILE = "dump.xyz"
 NETCDF_FILE = "all.nc"
+
 RESTART_FILE = "restart.xyz"
 CHECKS_FILE = "active.out"
 CHECKED_FRAMES_FILE = "active.xyz"

@@ -9,6 +9,7 @@ from lizrcl_flows.documents import Health
 from lizrcl_flows.engines.processes import Finished, last_words
 from lizrcl_flows.errors import EngineError
 from lizrcl_flows.gpumd import HEALTH_FILE, Thermo, read_dump_xyz, read_thermo
+from lizrcl_flows.gpumd.source import open_trajectory
 
 HOTTEST_FACTOR = 5.0
 HOTTEST_MARGIN_K = 2000.0
@@ -25,6 +26,8 @@ def survey_frames(trajectory: Path, n_atoms: int) -> tuple[int, str]:
     n_atoms
         Atoms that each frame should have.
     """
+    if trajectory.suffix == ".nc":
+        return _survey_netcdf(trajectory, n_atoms)
     trajectory.touch()
     n_frames, lost, wild = 0, 0, 0
     with read_dump_xyz(trajectory) as frames:
@@ -32,6 +35,18 @@ def survey_frames(trajectory: Path, n_atoms: int) -> tuple[int, str]:
             n_frames += 1
             lost += len(frame.species) != n_atoms
             wild += not np.isfinite(frame.positions).all()
+    return n_frames, frame_fault(n_frames, lost, wild, n_atoms)
+
+
+def _survey_netcdf(trajectory: Path, n_atoms: int) -> tuple[int, str]:
+    if not trajectory.exists() or not trajectory.stat().st_size:
+        return 0, ""
+    n_frames, wild = 0, 0
+    with open_trajectory(trajectory) as source:
+        for frame in source.frames():
+            n_frames += 1
+            wild += not np.isfinite(frame.positions).all()
+        lost = n_frames if source.n_atoms != n_atoms else 0
     return n_frames, frame_fault(n_frames, lost, wild, n_atoms)
 
 

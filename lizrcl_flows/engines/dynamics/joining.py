@@ -1,9 +1,9 @@
 """The pieces of a run as one trajectory: times go on, and so do unwrapped positions.
 
-Unwrapped positions of a piece start from the wrapped ones of its restart file. Each piece is shifted, atom by atom, by
-the difference to where the piece before left the atom. That is a constant, so that the path is continuous and its
-displacements are those of the program, also in a cell that changes; whole cell vectors that change with the cell would
-add their fluctuation to every atom that ever crossed a boundary.
+Unwrapped positions of a piece start from the wrapped ones in which the piece before ended. Each piece is shifted, atom
+by atom, by the difference of the two at that moment, so that the path is continuous. Where the cell moves, the shift
+does what the program would have done in one run: ``lizrcl-gpumd`` follows fractional coordinates, so that the
+difference is whole cell vectors, which change with the cell; GPUMD adds up displacements: the difference is a constant.
 """
 
 import json
@@ -12,17 +12,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from lizrcl_flows.documents import ThermoSummary
 from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.engines.dynamics.base import DynamicsRequest
 from lizrcl_flows.engines.dynamics.gpumd_files import RESTART_FILE, TRAJECTORY_FILE, thermo_interval
 from lizrcl_flows.engines.finished import finished_facts, mark_finished
-from lizrcl_flows.gpumd import TrajectoryFrame, read_dump_xyz, read_model_xyz, read_thermo
+from lizrcl_flows.gpumd import read_thermo
 from lizrcl_flows.gpumd.extended_xyz import FrameFormat, format_lattice, format_periodicity
+from lizrcl_flows.gpumd.netcdf_writer import NetcdfWriter
+from lizrcl_flows.gpumd.source import SourceFrame, open_trajectory
 from lizrcl_flows.science.thermo import summarise
 
 FOLDER = "joined"
 TABLE_FILE = "pieces.json"
+FS_PER_PS = 1000.0
+
+WHOLE_VECTORS_A = 1e-3
+"""A shift this near to whole cell vectors is one; single precision keeps 60 A to 4e-6 A."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,12 @@ def join(
     if finished_facts(folder, digest) is None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        _write_frames(_continuous(sampled, request), folder / name)
+        with_frames = [piece for piece in sampled if piece.n_frames]
+        (folder / name).touch()
+        if with_frames:
+            with open_trajectory(with_frames[0].work / name) as source:
+                species = source.species
+            _write(_continuous(with_frames, request), species, folder / name)
         _join_thermo([piece.work for piece in sampled], folder / "thermo.out")
         shutil.copy(works[0] / "model.xyz", folder / "model.xyz")
         if (works[-1] / RESTART_FILE).exists():
@@ -90,30 +103,52 @@ def join(
     )
 
 
-def _continuous(sampled: Sequence[Sampled], request: DynamicsRequest) -> Iterator[TrajectoryFrame]:
+def _continuous(sampled: Sequence[Sampled], request: DynamicsRequest) -> Iterator[SourceFrame]:
     """Yield the frames of all pieces with the times and the unwrapped positions of one run."""
-    last: Array | None = None
+    last: SourceFrame | None = None
     for piece in sampled:
-        shift: Array | float = 0.0 if last is None else last - read_model_xyz(piece.work / "model.xyz").positions
-        with read_dump_xyz(piece.work / piece.trajectory) as frames:
-            for number, frame in enumerate(frames, 1):
+        constant, images = _shift_after(last)
+        with open_trajectory(piece.work / piece.trajectory) as source:
+            for number, frame in enumerate(source.frames(), 1):
                 time_fs = request.time_step_fs * (piece.begins + number * request.sample_every)
-                last = None if frame.unwrapped_positions is None else frame.unwrapped_positions + shift
-                yield replace(frame, time_fs=time_fs, unwrapped_positions=last)
+                unwrapped = None if frame.unwrapped is None else frame.unwrapped + constant + images @ frame.cell
+                last = replace(frame, time_ps=time_fs / FS_PER_PS, unwrapped=unwrapped)
+                yield last
 
 
-def _write_frames(frames: Iterator[TrajectoryFrame], path: Path) -> None:
-    """Write frames as extended XYZ: geometry only, since energies of a model look like labels to other programs."""
-    layout: FrameFormat | None = None
+def _shift_after(last: SourceFrame | None) -> tuple[Array, Array]:
+    """Return the shift of what follows a frame: a constant (A) and cell vectors, each (n, 3); one of them is zero."""
+    if last is None or last.unwrapped is None:
+        return np.zeros((1, 3)), np.zeros((1, 3))
+    shift = last.unwrapped - np.asarray(last.positions, dtype=np.float64)
+    images = np.rint(shift @ np.linalg.inv(last.cell))
+    if np.abs(shift - images @ last.cell).max() < WHOLE_VECTORS_A:
+        return np.zeros((1, 3)), images
+    return shift, np.zeros((1, 3))
+
+
+def _write(frames: Iterator[SourceFrame], species: Sequence[str], path: Path) -> None:
+    if path.suffix == ".nc":
+        with NetcdfWriter(path, species) as writer:
+            for frame in frames:
+                positions = np.asarray(frame.positions, dtype=np.float64)
+                writer.append(frame.time_ps or 0.0, frame.cell, positions, unwrapped=frame.unwrapped)
+        return
     with path.open("w", encoding="utf-8") as file:
-        for frame in frames:
-            unwrapped = frame.unwrapped_positions
-            if layout is None:
-                columns = [("pos", 3, "%.10f")]
-                columns += [("unwrapped_position", 3, "%.10f")] if unwrapped is not None else []
-                layout = FrameFormat(frame.species, columns)
-            header = f"Time={frame.time_fs:.10g} {format_periodicity(frame.pbc)} {format_lattice(frame.cell)}"
-            file.write(layout.render(header, [frame.positions, *([unwrapped] if unwrapped is not None else [])]))
+        file.writelines(_as_xyz(frames, species))
+
+
+def _as_xyz(frames: Iterator[SourceFrame], species: Sequence[str]) -> Iterator[str]:
+    """Yield frames as extended XYZ: geometry only, since energies of a model look like labels to other programs."""
+    layouts = {
+        width: FrameFormat(species, [("pos", 3, "%.10f"), ("unwrapped_position", 3, "%.10f")][:width])
+        for width in (1, 2)
+    }
+    for frame in frames:
+        arrays = [frame.positions, *([] if frame.unwrapped is None else [frame.unwrapped])]
+        time_fs = (frame.time_ps or 0.0) * FS_PER_PS
+        header = f"Time={time_fs:.10g} {format_periodicity(frame.pbc)} {format_lattice(frame.cell)}"
+        yield layouts[len(arrays)].render(header, arrays)
 
 
 def _join_thermo(works: Sequence[Path], target: Path) -> None:
