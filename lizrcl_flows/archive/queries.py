@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from lizrcl_flows.documents import Document
@@ -63,6 +64,92 @@ def _field_of(kind: type[Document], criterion: str) -> tuple[str, str | None]:
     near = difflib.get_close_matches(criterion, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(kind.model_fields))}"
     raise InputError(f"{kind.collection} have no field '{criterion}'{hint}")
+
+
+OPERATORS = frozenset(
+    {
+        *("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$type", "$mod"),
+        *("$and", "$or", "$nor", "$not", "$all", "$elemMatch", "$size", "$regex", "$options"),
+    }
+)
+"""What a user's filter may ask for: comparisons. Nothing that runs code ($where, $function, $accumulator, $expr)."""
+
+LONGEST_REGEX = 200
+"""Characters of a regular expression that is taken from a user."""
+
+DATE = "$date"
+
+
+def checked_filter(kind: type[Document], criteria: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a user's MongoDB filter if it only compares fields that documents of a kind have.
+
+    Parameters
+    ----------
+    criteria
+        As in mongosh; a moment is ``{"$date": "2026-11-27T12:00:00Z"}``, the id is ``_id`` or ``id``.
+
+    Raises
+    ------
+    InputError
+        If it names an operator that is not in `OPERATORS`, or no field of the document.
+    """
+    checked: dict[str, Any] = {}
+    for key, value in criteria.items():
+        if key in ("$and", "$or", "$nor"):
+            if not isinstance(value, list) or not all(isinstance(part, Mapping) for part in value):
+                raise InputError(f"{key} takes a list of filters, got {value!r}")
+            checked[key] = [checked_filter(kind, part) for part in value]
+        elif key.startswith("$"):
+            raise InputError(_refused(key))
+        else:
+            checked["_id" if key == "id" else field_of(kind, key)] = _checked_value(value)
+    return checked
+
+
+def field_of(kind: type[Document], path: str) -> str:
+    """Return a dotted path as it is stored, if its first part is a field of a document.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    first = path.partition(".")[0]
+    if first in ("id", "_id"):
+        return "_id"
+    if first in kind.model_fields:
+        return path
+    near = difflib.get_close_matches(first, kind.model_fields, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(kind.model_fields))}"
+    raise InputError(f"{kind.collection} have no field '{first}'; {hint}")
+
+
+def _checked_value(value: Any) -> Any:
+    """Return what a field is compared with, moments made of their text."""
+    if isinstance(value, list):
+        return [_checked_value(part) for part in value]
+    if not isinstance(value, Mapping):
+        return value
+    if set(value) == {DATE}:
+        return _moment(value[DATE])
+    for key, part in value.items():
+        if key.startswith("$") and key not in OPERATORS:
+            raise InputError(_refused(key))
+        if key == "$regex" and not (isinstance(part, str) and len(part) <= LONGEST_REGEX):
+            raise InputError(f"$regex: a text of at most {LONGEST_REGEX} characters is expected, got {part!r}")
+    return {key: _checked_value(part) for key, part in value.items()}
+
+
+def _moment(given: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(given))
+    except ValueError as error:
+        raise InputError(f"{DATE}: '{given}' is not a moment such as 2026-11-27T12:00:00Z") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _refused(operator: str) -> str:
+    return f"operator {operator} is not allowed in a filter; allowed are {', '.join(sorted(OPERATORS))}"
 
 
 def id_range(prefix: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lizrcl_flows.cli.imports import import_labels
+from lizrcl_flows.cli.label_statistics import statistics_command
 from lizrcl_flows.cli.lazy import SuggestingGroup
 from lizrcl_flows.cli.noun_table import EXPENDABLE, HELP, NOUNS, Noun, value_at
 from lizrcl_flows.cli.orderings import order
@@ -40,6 +41,7 @@ def _find(noun: Noun) -> click.Command:
         columns = _columns(noun, options["fields"])
         paths = [path for path, _ in columns]
         order = sort_keys(options["sort"] or noun.sort)
+        _require_fields(noun, order)
         with open_archive() as archive:
             kind = _kind(noun)
             found = archive.find_records(kind, criteria, fields=paths, sort=order, limit=options["limit"] or None)
@@ -56,13 +58,9 @@ def _find(noun: Noun) -> click.Command:
             say(f"{len(records)} of {total}; --limit 0 shows all")
 
     command = click.Command("find", callback=run, help=f"List documents of kind '{noun.name}' that meet all criteria.")
-    for option in noun.filters:
-        meaning = noun.filter(option)
-        value_type: Any = click.Choice(meaning.choices) if meaning.choices else meaning.value_type
-        command.params.append(click.Option([f"--{option}"], type=value_type, help=HELP.get(option)))
+    command.params.extend(filter_options(noun))
     command.params.extend(
         (
-            click.Option(["--query"], help='MongoDB filter as JSON, e.g. \'{"n_atoms": {"$gte": 30}}\'.'),
             click.Option(["--sort"], help="Fields, comma-separated; '-' before a field: largest first."),
             click.Option(["--limit"], type=click.IntRange(0), default=DEFAULT_LIMIT, show_default=True, help="0: all."),
             click.Option(["--fields"], help="Fields to show instead of the usual ones, comma-separated."),
@@ -70,6 +68,17 @@ def _find(noun: Noun) -> click.Command:
         )
     )
     return command
+
+
+def filter_options(noun: Noun) -> list[click.Parameter]:
+    """Return the options that a kind of document can be searched by."""
+    options: list[click.Parameter] = []
+    for option in noun.filters:
+        meaning = noun.filter(option)
+        value_type: Any = click.Choice(meaning.choices) if meaning.choices else meaning.value_type
+        options.append(click.Option([f"--{option}"], type=value_type, help=HELP.get(option)))
+    query = 'MongoDB filter as JSON, comparisons only, e.g. \'{"n_atoms": {"$gte": 30}}\'.'
+    return [*options, click.Option(["--query"], help=query)]
 
 
 def _print_records(columns: list[tuple[str, str]], records: list[dict[str, Any]], *, may_cut: bool) -> None:
@@ -114,7 +123,7 @@ def mongo_filter(noun: Noun, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If `--query` is not a JSON object.
+        If `--query` is not a JSON object, or asks for something else than a comparison of fields.
     """
     criteria: dict[str, Any] = {}
     for option in noun.filters:
@@ -123,7 +132,7 @@ def mongo_filter(noun: Noun, options: Mapping[str, Any]) -> dict[str, Any]:
             meaning = noun.filter(option)
             wanted = reduced_formula(value) if option == "formula" else value
             criteria.setdefault(meaning.path, {})[meaning.operator] = wanted
-    extra = _query(options.get("query"))
+    extra = _query(noun, options.get("query"))
     return {"$and": [criteria, extra]} if criteria and extra else criteria or extra
 
 
@@ -145,16 +154,38 @@ def reduced_formula(given: str) -> str:
     return "".join(symbol + (str(count) if count > 1 else "") for symbol, count in reduced.items())
 
 
-def _query(given: str | None) -> dict[str, Any]:
+def _query(noun: Noun, given: str | None) -> dict[str, Any]:
     if given is None:
         return {}
+    from lizrcl_flows.archive.queries import checked_filter
+
     try:
         content = json.loads(given)
     except json.JSONDecodeError as error:
         raise InputError(f"--query: this is not JSON (character {error.pos + 1}: {error.msg}): {given}") from error
     if not isinstance(content, dict):
         raise InputError(f"--query: a JSON object is expected, got {given}")
-    return content
+    try:
+        return checked_filter(_kind(noun), content)
+    except InputError as error:
+        raise InputError(f"--query: {error}") from error
+
+
+def _require_fields(noun: Noun, order: list[tuple[str, int]]) -> None:
+    """See that documents have the fields that they are to be sorted by.
+
+    Raises
+    ------
+    InputError
+        If they have not.
+    """
+    from lizrcl_flows.archive.queries import field_of
+
+    for name, _ in order:
+        try:
+            field_of(_kind(noun), name)
+        except InputError as error:
+            raise InputError(f"--sort: {error}") from error
 
 
 def sort_keys(given: str) -> list[tuple[str, int]]:
@@ -289,6 +320,7 @@ structure.add_command(order)
 candidate = _group(NOUNS["candidate"])
 label = _group(NOUNS["label"])
 label.add_command(quarantine)
+label.add_command(statistics_command())
 level = _group(NOUNS["level"])
 dataset = _group(NOUNS["dataset"])
 dataset.add_command(import_labels)
