@@ -6,7 +6,7 @@ import pytest
 
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.diffusion import diffusion_coefficient, paper_protocol
-from lizrcl_flows.science.msd import msd_fft, remove_drift
+from lizrcl_flows.science.msd import msd_fft, remove_drift, unwrap
 from lizrcl_flows.science.msd_fit import msd_covariance
 
 REPLICAS = 60
@@ -295,3 +295,21 @@ def test_the_covariance_is_that_of_many_walks():
     model[0] = 0.0
     expected = msd_covariance(model, lags, n_frames)
     np.testing.assert_allclose(np.cov(msd), expected, rtol=0.06)
+
+
+@pytest.mark.parametrize("skew", [0.0, 7.0])
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_wrapped_positions_give_the_same_coefficients_in_any_cell_still_or_breathing(skew, noise):
+    rng = np.random.default_rng(30)
+    true = np.array([0.03, 0.02, 0.01])
+    paths = brownian(rng, n_frames=500, n_ions=100, diffusivity=true)
+    cell = np.array([[24.0, 0, 0], [skew, 22.0, 0], [-skew, skew, 26.0]])
+    cells = cell * (1 + noise * rng.normal(size=500))[:, None, None]
+    fractional = paths @ np.linalg.inv(cell) + rng.uniform(size=(100, 3))
+    wrapped = np.einsum("tni,tij->tnj", fractional - np.floor(fractional), cells)
+    unwrapped, known = diffusion_coefficient(unwrap(wrapped, cells), 10.0), diffusion_coefficient(paths, 10.0)
+    assert unwrapped.status == "resolved"
+    assert unwrapped.diffusivity == pytest.approx(known.diffusivity, rel=0.01 if noise else 1e-9)
+    assert np.all(np.abs(unwrapped.per_axis - true) < 3.5 * np.array(unwrapped.per_axis_std))
+    # taken as they are, wrapped positions look like something else
+    assert abs(np.array(paper_protocol(wrapped, 10.0).raw_diffusivity) / true.mean() - 1) > 0.2
