@@ -1,7 +1,7 @@
 # Everything lives in .venv/ of this checkout; the only thing fetched is what requirements.lock pins.
 PYTHON ?= python3
 BIN := .venv/bin
-KERNEL := $(wildcard lizrcl_flows/nep/src/* lizrcl_flows/gpumd/src/*)
+KERNEL := $(wildcard lizrcl_flows/nep/src/* lizrcl_flows/gpumd/src/* lizrcl_flows/science/local_order/src/*)
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test test-slow lint bench ci clean
