@@ -147,10 +147,11 @@ def test_brownian_ions_give_their_coefficient_within_three_standard_deviations()
 
 
 def test_the_studys_protocol_scatters_several_times_more():
-    estimates, studys, _ = replicas(brownian)
+    estimates, studys, fits = replicas(brownian)
     ours = np.std([estimate.diffusivity for estimate in estimates])
     theirs = [estimate.diffusivity for estimate in studys]
     assert np.std(theirs) > 3 * ours
+    assert np.std([slope for slope, _ in fits]) > 5 * ours
     assert np.mean(theirs) == pytest.approx(0.02, rel=0.05)
 
 
