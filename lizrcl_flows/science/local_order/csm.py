@@ -2,9 +2,9 @@
 
 Pinsky and Avnir, Inorg. Chem. 37 (1998) 5575, in the form that ChemEnv uses by default (Waroquiers et al., Chem. Mater.
 29 (2017) 8346): the centre belongs to the shape, and the centroid is that of centre and ligands. 0 is the ideal shape,
-100 the limit. With P the points of the polyhedron and Q those of the shape, both about their centroids, and t the sum of
-the singular values of P^T Q, the measure is 100 (1 - t^2 / (|P|^2 |Q|^2)), smallest over all ways to assign ligands to
-corners. Reflected shapes are the same shape.
+100 the limit. With P the points of the polyhedron and Q those of the shape, both about their centroids, and t the sum
+of the singular values of P^T Q, the measure is 100 (1 - t^2 / (|P|^2 |Q|^2)), smallest over all ways to assign ligands
+to corners. Reflected shapes are the same shape.
 """
 
 from dataclasses import dataclass
@@ -122,7 +122,10 @@ def _measure(points: FloatArray, name: str) -> FloatArray:
 
 @cache
 def _arrangements(name: str) -> FloatArray:
-    """Return the corners of a shape, centre first, in all orders that its symmetry does not make equal: (n, k + 1, 3)."""
+    """Return the corners of a shape, centre first, in all orders that its symmetry does not make equal.
+
+    Shape (n, k + 1, 3).
+    """
     corners = np.array(MODELS[name])
     n_corners = len(corners)
     orders = np.array(list(permutations(range(n_corners))))
