@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from lizrcl_flows.cli.bulk_exports import ENDINGS
 from lizrcl_flows.cli.imports import import_labels
 from lizrcl_flows.cli.label_statistics import statistics_command
 from lizrcl_flows.cli.lazy import SuggestingGroup
@@ -296,17 +297,45 @@ def _event_row(event: Any) -> list[Any]:
 def _export(noun: Noun) -> click.Command:
     @dry_run_option
     @click.option("--out", "-o", type=click.Path(path_type=Path), default=Path(), help="Folder; default: here.")
-    @click.argument("document_ids", metavar="ID...", nargs=-1, required=True)
-    def run(document_ids: tuple[str, ...], out: Path, dry_run: bool) -> None:
+    @click.option(
+        "--format",
+        "form",
+        type=click.Choice(("files", *ENDINGS)),
+        default="files",
+        show_default=True,
+        help="files: those of each document. Else one file of all: extended XYZ that GPUMD, ASE and MACE read, an ASE "
+        "database, or the scalar fields as Parquet. A data set is its labels.",
+    )
+    @click.option("--query", help="Export what meets this MongoDB filter (JSON) as well.")
+    @click.argument("document_ids", metavar="[ID]...", nargs=-1)
+    def run(document_ids: tuple[str, ...], query: str | None, form: str, out: Path, dry_run: bool) -> None:
         from lizrcl_flows.cli.exports import export_document
 
+        if not document_ids and query is None:
+            raise InputError(f"nothing to export: give ids of {noun.name}s, or --query with a filter")
+        criteria = _query(noun, query) if query is not None else None
         with open_archive() as archive:
-            for document_id in document_ids:
-                document = archive.get(_kind(noun), document_id)
-                for path in export_document(archive, document, out, dry_run=dry_run):
-                    click.echo(str(path))
+            documents = [archive.get(_kind(noun), document_id) for document_id in document_ids]
+            if criteria is not None:
+                documents += list(archive.find(_kind(noun), criteria, sort=sort_keys(noun.sort)))
+            if not documents:
+                say(f"no {noun.name} matches")
+            elif form != "files":
+                click.echo(str(_bulk(archive, noun, documents, form, out, dry_run=dry_run)))
+            else:
+                for document in documents:
+                    for path in export_document(archive, document, out, dry_run=dry_run):
+                        click.echo(str(path))
 
     return click.command("export", help=f"Write files of a {noun.name}; prints their paths.")(run)
+
+
+def _bulk(archive: Any, noun: Noun, documents: list[Any], form: str, out: Path, *, dry_run: bool) -> Path:
+    from lizrcl_flows.cli.bulk_exports import bulk_file, bulk_path
+
+    if dry_run:
+        return bulk_path(documents, form, out)
+    return bulk_file(archive, noun.name, documents, form, out)
 
 
 def _kind(noun: Noun) -> Any:
