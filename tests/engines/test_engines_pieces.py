@@ -21,7 +21,7 @@ from lizrcl_flows.engines.dynamics.gpumd_files import run_in_of
 from lizrcl_flows.engines.dynamics.joining import Sampled, join
 from lizrcl_flows.engines.dynamics.pieces import MAX_STARTS, next_part, piece_seed
 from lizrcl_flows.errors import EngineError, InputError
-from lizrcl_flows.gpumd import read_dump_xyz, read_thermo, render_run_in
+from lizrcl_flows.gpumd import read_dump_xyz, read_model_xyz, read_thermo, render_run_in
 from lizrcl_flows.gpumd.extended_xyz import FrameFormat, format_lattice
 from lizrcl_flows.gpumd.netcdf_writer import NetcdfWriter, standard_orientation
 from lizrcl_flows.gpumd.release import NEWEST
@@ -76,7 +76,7 @@ def test_the_parts_of_a_run_cover_it_once_and_end_at_frames(request_in_pieces):
     assert (ramp[1].start_k, ramp[1].end_k) == (545.0, 600.0)
 
 
-def test_a_piece_goes_on_from_a_restart_without_drawing_velocities(request_in_pieces, tmp_path):
+def test_a_piece_goes_on_from_a_restart_with_a_seed_of_its_own(request_in_pieces, undisturbed, tmp_path):
     whole = replace(request_in_pieces, piece_steps=None, steps=40)
     text = render_run_in(run_in_of(whole, OURS, ["nep.txt"]), NEWEST)
     assert text.splitlines()[1] == "velocity 300 seed 7"
@@ -85,8 +85,17 @@ def test_a_piece_goes_on_from_a_restart_without_drawing_velocities(request_in_pi
     assert text.count("correct_velocity 10\n") == 4
     piece = replace(whole, stages=(), equilibration_steps=0, start=tmp_path / "restart.xyz", keeps_restart=True)
     text = render_run_in(run_in_of(piece, OURS, ["nep.txt"]), NEWEST)
-    assert "velocity 300" not in text
     assert "dump_restart 40\nrun 40\n" in text
+    second = undisturbed.trajectory.parents[1] / "piece_001" / "gpumd"
+    assert f"velocity 300 seed {piece_seed(7, 1)}\n" in (second / "run.in").read_text()
+    assert (
+        "The velocities are those of model.xyz; 'velocity' lines have no effect." in (second / "stdout.txt").read_text()
+    )
+    left, taken = (
+        read_model_xyz(second.parents[1] / "piece_000/gpumd/restart.xyz"),
+        read_model_xyz(second / "model.xyz"),
+    )
+    assert (left.velocities == taken.velocities).all()
 
 
 def test_pieces_give_the_frames_of_one_run(request_in_pieces, undisturbed, tmp_path):

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 OUR_PROGRAM = "lizrcl-gpumd"
 RUN_FOLDER = "gpumd"
 
-WRITES_NETCDF = False
+WRITES_NETCDF = True
 """Whether ``lizrcl-gpumd`` knows the command ``dump_netcdf``."""
 
 
@@ -96,8 +96,6 @@ class GpumdDynamics(Engine):
         ours = is_ours(argv, OUR_PROGRAM)
         if ours:
             argv = [*argv, "--threads", str(request.threads)]
-            if request.start is not None and "--seed" not in argv:  # there is no velocity line to take the seed from
-                argv += ["--seed", str(request.seed)]
         with sole_use(directory) as lock:
             wanted = list(self._wanted(request, self._releases(argv, directory, lock, ours=ours), ours=ours))
             facts = next(filter(None, (finished_facts(directory, inputs_sha256(inputs)) for inputs in wanted)), None)

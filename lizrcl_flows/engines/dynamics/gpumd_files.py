@@ -86,8 +86,8 @@ def run_in_of(
     first_k = stages[0].start_k if stages else request.temperature_k
     commands: list[Command] = [
         *(Potential(potential) for potential in potentials),
-        # velocities of a restart stand; GPUMD would draw new ones
-        *([Velocity(first_k, request.seed)] if request.start is None else []),
+        # those of a restart file stand, but some releases of GPUMD take them up at this line only; ours takes the seed
+        Velocity(first_k, request.seed),
         TimeStep(request.time_step_fs),
     ]
     interval = request.correct_velocity_every or integration.correct_velocity_every
