@@ -305,12 +305,17 @@ class DumpFrames(Command):
         return simple and self.group is None and self.file == "dump.xyz"
 
 
+NETCDF_PROPERTIES = ("velocity", "unwrapped_position")
+"""What `DumpNetcdf` can add to the positions."""
+
+
 @dataclass(frozen=True)
 class DumpNetcdf(Command):
-    """Frames in AMBER NetCDF; needs a GPUMD built with it, and ``lizrcl-gpumd`` does not write it."""
+    """Frames in AMBER NetCDF; GPUMD needs to be built with it."""
 
     SYNTAX: ClassVar[str] = (
-        "dump_netcdf INTERVAL FILE [group METHOD GROUP] [velocity unwrapped_position] [precision single|double]"
+        "dump_netcdf INTERVAL FILE [group METHOD GROUP] [velocity unwrapped_position] [precision single|double], "
+        "or dump_netcdf INTERVAL [VELOCITY (0 or 1)] [precision single|double]"
     )
     interval: int
     file: str = "movie.nc"

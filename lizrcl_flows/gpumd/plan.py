@@ -12,6 +12,7 @@ from lizrcl_flows.gpumd.commands import (
     ComputeMsd,
     CorrectVelocity,
     DumpFrames,
+    DumpNetcdf,
     DumpRestart,
     DumpThermo,
     Ensemble,
@@ -29,7 +30,7 @@ from lizrcl_flows.gpumd.commands import (
 from lizrcl_flows.gpumd.model_xyz import ModelXyz
 from lizrcl_flows.gpumd.run_in import RunIn
 
-Output = DumpThermo | DumpRestart | DumpFrames | Active | ComputeMsd
+Output = DumpThermo | DumpRestart | DumpFrames | DumpNetcdf | Active | ComputeMsd
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class _Planner:
         elif isinstance(command, Fix):
             _check_group(self.model, 0, command.group, where)
             draft.fixed_group = command.group
-        elif isinstance(command, DumpThermo | DumpRestart | DumpFrames | Active | ComputeMsd):
+        elif isinstance(command, Output):
             self._check_output(command, where)
             draft.outputs.append(command)
         else:
@@ -173,12 +174,12 @@ class _Planner:
             raise InputError(f"{where}: active compares potentials and needs two or more potential lines before it.")
         if isinstance(command, DumpFrames) and "virial" in command.properties:
             raise InputError(f"{where}: lizrcl-gpumd does not write the virial of each atom.")
-        if isinstance(command, DumpFrames | ComputeMsd) and command.group is not None:
+        if isinstance(command, DumpFrames | DumpNetcdf | ComputeMsd) and command.group is not None:
             _check_group(self.model, *command.group, where)
         if isinstance(command, ComputeMsd) and command.all_groups is not None:
             _check_group(self.model, command.all_groups, None, where)
-        files = [output.file for output in self._draft.outputs if isinstance(output, DumpFrames)]
-        if isinstance(command, DumpFrames) and command.file in files:
+        files = [output.file for output in self._draft.outputs if isinstance(output, DumpFrames | DumpNetcdf)]
+        if isinstance(command, DumpFrames | DumpNetcdf) and command.file in files:
             raise InputError(f"{where}: {command.file} is already written by another line of this run.")
 
     def _run(self, command: Run, where: str) -> None:

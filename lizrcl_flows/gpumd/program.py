@@ -16,7 +16,7 @@ from typing import NoReturn
 import numpy as np
 
 from lizrcl_flows.errors import InputError, LizrclError
-from lizrcl_flows.gpumd.commands import Active, ComputeMsd, DumpFrames, DumpThermo
+from lizrcl_flows.gpumd.commands import Active, ComputeMsd, DumpFrames, DumpNetcdf, DumpThermo
 from lizrcl_flows.gpumd.health import HEALTH_FILE, BlownUpError, write_health
 from lizrcl_flows.gpumd.model_xyz import read_model_xyz
 from lizrcl_flows.gpumd.plan import Plan, make_plan
@@ -132,7 +132,7 @@ def _output_files(plan: Plan) -> list[str]:
     for output in (output for stage in plan.stages for output in stage.outputs):
         if isinstance(output, DumpThermo):
             names.add("thermo.out")
-        elif isinstance(output, DumpFrames) and not output.file_per_frame:
+        elif (isinstance(output, DumpFrames) and not output.file_per_frame) or isinstance(output, DumpNetcdf):
             names.add(output.file)
         elif isinstance(output, Active):
             names |= {"active.out", "active.xyz"}

@@ -11,12 +11,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lizrcl_flows.gpumd.commands import Active, DumpFrames
+from lizrcl_flows.gpumd.commands import Active, DumpFrames, DumpNetcdf
 from lizrcl_flows.gpumd.extended_xyz import FloatArray, FrameFormat, format_lattice, format_periodicity
 from lizrcl_flows.gpumd.model_xyz import write_model_xyz
+from lizrcl_flows.gpumd.netcdf_writer import NetcdfWriter
 from lizrcl_flows.gpumd.system import System
 from lizrcl_flows.nep.committee import force_spread
 from lizrcl_flows.units import GPA_PER_EV_A3
+
+FS_PER_PS = 1000.0
 
 
 class Recorder(Protocol):
@@ -119,6 +122,14 @@ class AtomEnergies(Protocol):
         ...
 
 
+def chosen_atoms(system: System, group: tuple[int, int] | None) -> npt.NDArray[np.bool_]:
+    """Tell which atoms belong to a group, given by its grouping method and its label; all where none is given."""
+    if group is None or system.groups is None:
+        return np.ones(len(system), dtype=bool)
+    mask: npt.NDArray[np.bool_] = system.groups[:, group[0]] == group[1]
+    return mask
+
+
 class FrameRecorder:
     """Frames of ``dump_exyz`` and ``dump_xyz``.
 
@@ -142,7 +153,7 @@ class FrameRecorder:
         self._system = system
         self._command = command
         self._force_field = force_field
-        self._atoms = self._chosen_atoms()
+        self._atoms = chosen_atoms(system, command.group)
         species = np.array(system.species, dtype=object)[self._atoms].tolist()
         real = "%.10f" if command.precision == "single" else "%.17g"
         groups = 1 if system.groups is None else system.groups.shape[1]
@@ -157,13 +168,6 @@ class FrameRecorder:
         chosen = [columns[name] for name in command.properties]
         self._format = FrameFormat(species, [("pos", 3, real), *chosen])
         self._file = None if command.file_per_frame else (directory / command.file).open("a", encoding="utf-8")
-
-    def _chosen_atoms(self) -> npt.NDArray[np.bool_]:
-        group, groups = self._command.group, self._system.groups
-        if group is None or groups is None:
-            return np.ones(len(self._system), dtype=bool)
-        mask: npt.NDArray[np.bool_] = groups[:, group[0]] == group[1]
-        return mask
 
     def _array(self, name: str) -> npt.NDArray[np.generic]:
         system = self._system
@@ -194,6 +198,35 @@ class FrameRecorder:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+class NetcdfRecorder:
+    """Frames of ``dump_netcdf``. The file is written anew by every run, unlike GPUMD's, which appends."""
+
+    writes_frames = True
+
+    def __init__(self, directory: Path, system: System, command: DumpNetcdf) -> None:
+        self.interval = command.interval
+        self._system = system
+        self._properties = command.properties
+        self._atoms = chosen_atoms(system, command.group)
+        species = [symbol for symbol, wanted in zip(system.species, self._atoms, strict=True) if wanted]
+        self._writer = NetcdfWriter(directory / command.file, species, double=command.precision == "double")
+
+    def record(self, step: int, kinetic: float) -> None:  # noqa: ARG002
+        """Write a frame."""
+        system, atoms = self._system, self._atoms
+        self._writer.append(
+            system.time_fs / FS_PER_PS,
+            system.cell,
+            system.wrapped_positions()[atoms],
+            velocities=system.velocities[atoms] * FS_PER_PS if "velocity" in self._properties else None,
+            unwrapped=system.positions[atoms] if "unwrapped_position" in self._properties else None,
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
 
 
 class CommitteeField(Protocol):

@@ -12,6 +12,7 @@ from typing import Literal
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.gpumd.commands import (
     DUMP_PROPERTIES,
+    NETCDF_PROPERTIES,
     Active,
     Command,
     ComputeMsd,
@@ -219,7 +220,30 @@ def _precision(arguments: _Arguments, syntax: str) -> Literal["single", "double"
 
 
 def _dump_netcdf(arguments: _Arguments) -> Command:
-    raise arguments.fail("lizrcl-gpumd writes no NetCDF; use dump_xyz or dump_exyz", DumpFrames.SYNTAX)
+    """Both argument orders; in the one up to v5.6 a flag stands where the other has the file."""
+    syntax = DumpNetcdf.SYNTAX
+    interval = arguments.integer(syntax)
+    if arguments.peek() in {None, "0", "1"}:
+        velocity = arguments.flag(syntax) if len(arguments) else False
+        precision: Literal["single", "double"] = "single"
+        if len(arguments):
+            if arguments.word(syntax) != "precision":
+                raise arguments.fail("'precision' may follow the flag for velocities", syntax)
+            precision = _precision(arguments, syntax)
+        return DumpNetcdf(interval, properties=("velocity",) if velocity else (), precision=precision)
+    file, group, precision = arguments.word(syntax), None, "single"
+    properties: list[str] = []
+    while len(arguments):
+        word = arguments.word(syntax)
+        if word == "group":
+            group = (arguments.integer(syntax, 0), arguments.integer(syntax, 0))
+        elif word == "precision":
+            precision = _precision(arguments, syntax)
+        elif word in NETCDF_PROPERTIES:
+            properties.append(word)
+        else:
+            raise arguments.fail(f"'{word}' is not known to lizrcl-gpumd", syntax)
+    return DumpNetcdf(interval, file, tuple(properties), group, precision)
 
 
 def _active(arguments: _Arguments) -> Command:

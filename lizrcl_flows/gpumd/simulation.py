@@ -10,13 +10,20 @@ from typing import Protocol
 import numpy as np
 
 from lizrcl_flows.errors import InputError
-from lizrcl_flows.gpumd.commands import Active, ComputeMsd, DumpFrames, DumpThermo
+from lizrcl_flows.gpumd.commands import Active, ComputeMsd, DumpFrames, DumpNetcdf, DumpThermo
 from lizrcl_flows.gpumd.displacement import DisplacementRecorder
 from lizrcl_flows.gpumd.extended_xyz import FloatArray
 from lizrcl_flows.gpumd.health import BlownUpError, HealthLimits, Watch, closest_pair_within
 from lizrcl_flows.gpumd.integrators import Integrator
 from lizrcl_flows.gpumd.plan import Output, Plan, Stage, group_mask
-from lizrcl_flows.gpumd.recorders import ActiveRecorder, FrameRecorder, Recorder, RestartRecorder, ThermoRecorder
+from lizrcl_flows.gpumd.recorders import (
+    ActiveRecorder,
+    FrameRecorder,
+    NetcdfRecorder,
+    Recorder,
+    RestartRecorder,
+    ThermoRecorder,
+)
 from lizrcl_flows.gpumd.system import ForceField, System
 from lizrcl_flows.gpumd.velocities import draw_velocities, remove_momentum
 
@@ -195,6 +202,8 @@ class _StageRunner:
             return ThermoRecorder(directory, system, output.interval, self._stage.time_step.step_fs)
         if isinstance(output, DumpFrames):
             return FrameRecorder(directory, system, output, self._potentials)
+        if isinstance(output, DumpNetcdf):
+            return NetcdfRecorder(directory, system, output)
         if isinstance(output, Active):
             return ActiveRecorder(directory, system, output, self._potentials)
         if isinstance(output, ComputeMsd):

@@ -80,7 +80,7 @@ def _species(path: Path, records: Records, elements: Sequence[str] | None) -> tu
     """Name the atoms: by the symbols given, the file's own, or a model.xyz beside it."""
     n_atoms = records.variables["coordinates"].shape[1]
     types = records.variables.get("type", records.variables.get("atom_types"))
-    names = elements or str(records.attributes.get(TYPE_NAMES, "")).split()
+    names = str(records.attributes.get(TYPE_NAMES, "")).split() or list(elements or ())
     if names and types is not None:
         first = np.asarray(types[0] if types.ndim > 1 else types).astype(int)
         if first.min() < 0 or first.max() >= len(names):

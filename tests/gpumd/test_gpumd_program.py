@@ -9,6 +9,7 @@ import pytest
 
 from lizrcl_flows.gpumd import read_active, read_dump_xyz, read_thermo, write_model_xyz
 from lizrcl_flows.gpumd.program import main
+from lizrcl_flows.gpumd.source import open_trajectory
 from lizrcl_flows.nep import Committee
 
 FOUR = "potential nep0.txt\npotential nep1.txt\npotential nep2.txt\npotential nep3.txt\n"
@@ -205,3 +206,21 @@ def test_as_a_program(folder):
     usage = subprocess.run([*command, "--threads", "0"], cwd=directory, capture_output=True, text=True, check=False)
     assert usage.returncode == 2
     assert usage.stderr == "lizrcl-gpumd: argument --threads: '0' should be a whole number of at least 1.\n"
+
+
+def test_netcdf_and_extended_xyz_hold_the_same_run(folder):
+    """Under npt the cell turns and breathes: fractional positions, lengths and times are what can be compared."""
+    dumps = "dump_xyz 20 a.xyz unwrapped_position\ndump_netcdf 20 a.nc unwrapped_position velocity precision double\n"
+    run_in = f"velocity 600 seed 5\nensemble npt_scr 600 600 100 0 50 1000\n{dumps}run 100\n"
+    directory = folder("potential nep0.txt\n" + run_in)
+    assert main([]) == 0
+    with open_trajectory(directory / "a.xyz") as text, open_trajectory(directory / "a.nc") as binary:
+        expected, found = text.read(), binary.read()
+    assert binary.has_unwrapped
+    assert found.species == expected.species
+    np.testing.assert_allclose(found.times_ps, expected.times_ps)
+    np.testing.assert_allclose(found.times_ps, np.arange(1, 6) * 0.02)
+    np.testing.assert_allclose(np.linalg.det(found.cells), np.linalg.det(expected.cells), rtol=1e-8)
+    for name in ("positions", "unwrapped"):
+        pairs = [getattr(paths, name) @ np.linalg.inv(paths.cells) for paths in (found, expected)]
+        np.testing.assert_allclose(pairs[0], pairs[1], atol=1e-6)

@@ -138,7 +138,7 @@ def test_old_dump_xyz_of_all_atoms():
         ("dump_xyz 10 a.xyz colour", "there is no property 'colour'"),
         ("dump_xyz 10 a.xyz precision half", "precision 'half'"),
         ("dump_xyz 0 a.xyz", "0 should be at least 1"),
-        ("dump_netcdf 10 a.nc", "writes no NetCDF"),
+        ("dump_netcdf 10 a.nc charge", "'charge' is not known"),
         ("active 10 0 1 0.3", "4 values where 5 are expected"),
         ("active 10 0 1 3 0.3", "'3' should be 0 or 1"),
         ("compute_msd 10 100 group 0 0 all_groups 0", "exclude each other"),
