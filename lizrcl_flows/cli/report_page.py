@@ -38,6 +38,7 @@ table { border-collapse: collapse; font-size: .88rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line);
   overflow-wrap: normal; }
 th { font-weight: 600; white-space: pre-line; }
+table:not(.long) td { white-space: nowrap; }
 figure { margin: 1.4rem 0; }
 figure img.broad { max-width: max(100%, 42rem); }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line);

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from lizrcl_flows.documents import Analysis, Trajectory, Transport
 
 ANALYSIS_HEADER = ("analysis", "results", "definition", "parameters", "document")
-COEFFICIENT_HEADER = ("ion", "in", "T\nK", "protocol", "D\nA^2/ps", "D\ncm^2/s", "status", "document")
+COEFFICIENT_HEADER = (
+    *("", "T\nK", "protocol", "D\nA^2/ps", "D\ncm^2/s", "D along x, y, z\nA^2/ps", "Haven\nratio"),
+    *("outside the\ntrained domain", "status", "document"),
+)
+MOST_SENTENCES = 3
+"""Coefficients that are told in a sentence each; where there are more, the table is enough."""
+
 PAPER_PROTOCOL = "paper"
 
 
@@ -73,14 +79,17 @@ def transport_section(title: str, transports: "Sequence[Transport]", shown: Iter
     """Return what was measured as a table of coefficients, with sentences on those of our estimator and on laws."""
     if not transports:
         return Section(title, ("No transport coefficient is stored.",))
+    measured = [entry for entry in transports if entry.kind == "diffusion"]
+    few = sum(entry.protocol != PAPER_PROTOCOL for entry in measured) <= MOST_SENTENCES
     lines = tuple(
         f"{coefficient_sentence(entry)}{_details(entry)}; `{entry.id}`"
         for entry in transports
-        if not (entry.kind == "diffusion" and entry.protocol == PAPER_PROTOCOL)
+        if entry.kind != "diffusion" or (entry.protocol != PAPER_PROTOCOL and (few or entry.status != "resolved"))
     )
-    rows = tuple(_coefficient_row(entry) for entry in transports if entry.kind == "diffusion")
+    rows = tuple(_coefficient_row(entry) for entry in sorted(measured, key=_place_and_temperature))
     note = (
-        f"Of protocol {PAPER_PROTOCOL} +- is the study's spread over correlated lags, not an uncertainty. "
+        "The uncertainty is that of sampling, the potential's error comes on top; "
+        f"of protocol {PAPER_PROTOCOL} +- is the study's spread over correlated lags, not an uncertainty. "
         f"`lizrcl lineage {transports[0].id}` leads from this number back to every label."
     )
     return Section(title, lines, COEFFICIENT_HEADER, rows, note, shown)
@@ -95,11 +104,19 @@ def _coefficient_row(entry: "Transport") -> tuple[str, ...]:
         told = f"< {number(entry.diffusivity_upper_bound, 2)}"
     per_second = text(None) if value is None else f"{value * CM2_PER_S:.2e}"
     where = " ".join(dict.fromkeys(name for name in (entry.phase, entry.region) if name)) or "the cell"
-    status = entry.status.replace("_", " ")
+    axes = entry.diffusivity_xyz if entry.diffusivity_xyz is not None and value is not None else None
     return (
-        *(entry.species, where, f"{entry.temperature_k:g}", entry.protocol, told, per_second, status),
-        f"`{entry.id}`",
+        *(f"{entry.species} in {where}", f"{entry.temperature_k:g}", entry.protocol, told, per_second),
+        text(None) if axes is None else ", ".join(number(part, 3) for part in axes),
+        number(entry.haven_ratio, 2),
+        text(None) if entry.frames_over_eps_lo is None else f"{entry.frames_over_eps_lo:.0%}",
+        *(entry.status.replace("_", " "), f"`{entry.id}`"),
     )
+
+
+def _place_and_temperature(entry: "Transport") -> tuple[str, str, str, float, bool, str]:
+    paper = entry.protocol == PAPER_PROTOCOL
+    return entry.species, entry.phase or "", entry.region or "", entry.temperature_k, paper, entry.id
 
 
 def _details(entry: "Transport") -> str:
