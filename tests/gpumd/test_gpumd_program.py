@@ -211,7 +211,7 @@ def test_as_a_program(folder):
 def test_netcdf_and_extended_xyz_hold_the_same_run(folder):
     """Under npt the cell turns and breathes: fractional positions, lengths and times are what can be compared."""
     dumps = "dump_xyz 20 a.xyz unwrapped_position\ndump_netcdf 20 a.nc unwrapped_position velocity precision double\n"
-    run_in = f"velocity 600 seed 5\nensemble npt_scr 600 600 100 0 50 1000\n{dumps}run 100\n"
+    run_in = f"velocity 600 seed 5\nensemble npt_scr 600 600 100 0 0 0 0 0 0 50 50 50 50 50 50 1000\n{dumps}run 100\n"
     directory = folder("potential nep0.txt\n" + run_in)
     assert main([]) == 0
     with open_trajectory(directory / "a.xyz") as text, open_trajectory(directory / "a.nc") as binary:
