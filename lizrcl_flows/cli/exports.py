@@ -186,6 +186,12 @@ def _write_transport(archive: "Archive", document: Any) -> Files:
     yield from _write_json(archive, document)
 
 
+def _write_analysis(archive: "Archive", document: Any) -> Files:
+    if document.arrays is not None:
+        yield f"{document.id}.npz", _stored(archive, document.arrays)
+    yield from _write_json(archive, document)
+
+
 def _write_json(_archive: "Archive", document: Any) -> Files:
     content = document.model_dump(mode="json", by_alias=True)
     yield f"{document.id}.json", (json.dumps(jsonable(content), indent=1) + "\n").encode
@@ -218,4 +224,5 @@ _WRITERS: dict[str, Callable[["Archive", Any], Files]] = {
     "eva": _write_evaluation,
     "tra": _write_trajectory,
     "tsp": _write_transport,
+    "ana": _write_analysis,
 }

@@ -41,6 +41,7 @@ COMMANDS = {
     "evaluation": _noun("evaluation", "committees against labels"),
     "trajectory": _noun("trajectory", "molecular-dynamics runs"),
     "transport": _noun("transport", "diffusion coefficients"),
+    "analysis": _noun("analysis", "what trajectories show besides transport"),
     "lineage": LazyCommand(f"{_HERE}.lineage:lineage", "from what a document was made, and into what", _EVIDENCE),
     "audit": LazyCommand(f"{_HERE}.audit:audit", "recompute every digest, follow every edge", _EVIDENCE),
     "replay": LazyCommand(f"{_HERE}.replay:replay", "a generation's inputs again, from the database alone", _EVIDENCE),

@@ -79,6 +79,8 @@ OWN_FILTERS = {
     ("trajectory", "status"): Filter("health.status", choices=("ok", "blown_up", "failed")),
     ("transport", "status"): Filter("status", choices=("resolved", "not_resolved", "not_diffusive")),
     ("transport", "trajectory"): Filter("trajectories"),
+    ("analysis", "kind"): Filter("kind"),
+    ("analysis", "status"): Filter("status", choices=("done", "not_possible")),
 }
 
 HELP = {
@@ -238,6 +240,22 @@ NOUNS = {
                 Column("reason", "reason"),
             ),
             (*_BY_PLACE, "phase", "species", "status", "trajectory"),
+        ),
+        Noun(
+            "analysis",
+            "Analysis",
+            (
+                *_WHERE,
+                Column("kind", "kind"),
+                _PHASE,
+                Column("region", "region"),
+                Column("temperature_k", "T (K)"),
+                Column("n_frames", "frames"),
+                Column("status", "status"),
+                Column("trajectory", "trajectory"),
+                Column("reason", "reason"),
+            ),
+            (*_BY_PLACE, "phase", "kind", "status", "trajectory"),
         ),
     )
 }

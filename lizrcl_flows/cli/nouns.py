@@ -312,7 +312,7 @@ def _export(noun: Noun) -> click.Command:
         from lizrcl_flows.cli.exports import export_document
 
         if not document_ids and query is None:
-            raise InputError(f"nothing to export: give ids of {noun.name}s, or --query with a filter")
+            raise InputError(f"nothing to export: give an id of a {noun.name}, or --query with a filter")
         criteria = _query(noun, query) if query is not None else None
         with open_archive() as archive:
             documents = [archive.get(_kind(noun), document_id) for document_id in document_ids]
@@ -358,3 +358,4 @@ committee = _group(NOUNS["committee"])
 evaluation = _group(NOUNS["evaluation"])
 trajectory = _group(NOUNS["trajectory"])
 transport = _group(NOUNS["transport"])
+analysis = _group(NOUNS["analysis"])

@@ -11,6 +11,7 @@ import pytest
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.cli.main import main
 from lizrcl_flows.documents import (
+    Analysis,
     Calibration,
     Campaign,
     Candidate,
@@ -106,6 +107,7 @@ class Filled:
     production: str
     generation: str
     transport: str
+    analysis: str
 
 
 def _structure(number: int, **origin: object) -> Structure:
@@ -345,7 +347,21 @@ def _fill(archive: Archive, tmp_path: Path) -> Filled:
         msd_a2=np.arange(5) * 0.3,
         parents=(production.id,),
     )
-    archive.put_many([*models, committee, exploration, production, *candidates, evaluation, generation, transport])
+    analysis = Analysis(
+        campaign="small",
+        generation=1,
+        kind="coordination",
+        trajectory=production.id,
+        parameters={"cutoff_a": 3.2},
+        definition="neighbours within the cutoff",
+        temperature_k=700.0,
+        phase="alpha",
+        n_frames=100,
+        results={"coordination_zr_cl": 6.0},
+        parents=(production.id,),
+    )
+    archive.put_many([*models, committee, exploration, production, *candidates, evaluation, generation])
+    archive.put_many([transport, analysis])
     archive.spend(campaign.id, labels=N_TRAIN + 1, key="labels")
     return Filled(
         archive=archive,
@@ -362,4 +378,5 @@ def _fill(archive: Archive, tmp_path: Path) -> Filled:
         production=production.id,
         generation=generation.id,
         transport=transport.id,
+        analysis=analysis.id,
     )

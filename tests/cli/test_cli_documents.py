@@ -36,12 +36,15 @@ def test_find_gives_the_same_ids_as_table_and_as_json(lizrcl, stored, noun: str)
         (["trajectory", "--purpose", "production", "--status", "ok"], ["production"]),
         (["transport", "--species", "Li", "--status", "resolved"], ["transport"]),
         (["transport", "--status", "not_resolved"], []),
+        (["analysis", "--kind", "coordination", "--trajectory", "PRODUCTION"], ["analysis"]),
+        (["analysis", "--status", "not_possible"], []),
         (["dataset", "--split", "train", "--campaign", "small"], ["dataset"]),
     ],
 )
 def test_filters(lizrcl, stored, arguments: list[str], wanted: list) -> None:
     expected = [getattr(stored, w) if isinstance(w, str) else getattr(stored, w[0])[w[1]] for w in wanted]
-    outcome = lizrcl(arguments[0], "find", *arguments[1:], "--json")
+    given = [stored.production if part == "PRODUCTION" else part for part in arguments[1:]]
+    outcome = lizrcl(arguments[0], "find", *given, "--json")
     assert [entry["id"] for entry in json.loads(outcome.out)] == expected
 
 

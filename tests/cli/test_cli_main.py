@@ -62,10 +62,10 @@ def test_every_command_and_verb_can_be_loaded_and_explains_itself(name: str) -> 
         assert CliRunner().invoke(verb, ["--help"]).exit_code == 0
 
 
-READING = {"list", "plan", "show", "find", "status", "check", "search", "diff"}
+READING = {"list", "plan", "show", "find", "stats", "status", "check", "search", "diff"}
 WRITING = {
     *("new", "initial", "start", "run", "advance", "pause", "resume"),
-    *("extend", "promote", "rollback"),
+    *("extend", "promote", "rollback", "quarantine"),
     *("init", "stop", "export", "write", "build", "order", "import"),
 }
 
