@@ -10,6 +10,7 @@ from lizrcl_flows.archive import Archive
 from lizrcl_flows.documents import Campaign, Committee, Generation
 from lizrcl_flows.documents.campaigns import EXTENDED, REOPENED, changed
 from lizrcl_flows.documents.changes import flattened, leaves, reason_against
+from lizrcl_flows.documents.spec import CampaignSpec, ProductionSpec
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.jobs.turns import PRODUCTION, NextStep, next_step, reopening_key, turn_id
 from lizrcl_flows.science.convergence import is_converged
@@ -149,19 +150,25 @@ def _after(archive: Archive, campaign: Campaign, changes: Mapping[str, JsonValue
         reason = reason_against(key)
         if reason:
             raise InputError(f"{key} of campaign '{campaign.name}' cannot change: {reason}")
-    if "production" in asked and archive.turn(turn_id(campaign.id, PRODUCTION)) is not None:
-        raise InputError(
-            f"production of campaign '{campaign.name}' cannot change: its runs have been submitted, and those of a "
-            "later committee are compared with them"
-        )
     try:
         spec = changed(campaign.spec, {**campaign.changes, **asked})
     except ValidationError as error:
         raise InputError(validation_sentence(error)) from error
+    submitted = archive.turn(turn_id(campaign.id, PRODUCTION)) is not None
+    if submitted and _whole_runs(spec) != _whole_runs(campaign.current):
+        raise InputError(
+            f"production of campaign '{campaign.name}' cannot change but for piece_steps: its runs have been "
+            "submitted, and those of a later committee are compared with them"
+        )
     original, now = leaves(campaign.spec), leaves(spec)
     keys = dict.fromkeys([*campaign.changes, *asked])
     merged = {key: now[key] for key in keys if now[key] != original[key]}
     return Campaign.from_record({**campaign.to_record(), "changes": merged})
+
+
+def _whole_runs(spec: CampaignSpec) -> list[ProductionSpec]:
+    """Return the production runs of a campaign file; in which pieces they are done does not matter to them."""
+    return [run.model_copy(update={"piece_steps": None}) for run in spec.production]
 
 
 def _record(archive: Archive, before: Campaign, after: Campaign, *, who: str, why: str) -> bool:

@@ -477,6 +477,11 @@ def test_a_development_snapshot_that_calls_itself_5_6_is_spoken_to_in_its_own_di
     assert thermo.stat().st_mtime_ns == written
 
 
+def test_a_gpumd_that_writes_no_netcdf_is_asked_for_extended_xyz(stand_in, request_for, tmp_path):
+    result = GpumdDynamics(command=stand_in()).run(request_for(trajectory_format="netcdf"), tmp_path / "run")
+    assert (result.trajectory.name, result.n_frames) == ("dump.xyz", 4)
+
+
 def test_gpumds_own_randomness_is_said(stand_in, request_for, tmp_path):
     engine = GpumdDynamics(command=stand_in())
     assert not engine.run(request_for(), tmp_path / "nvt").seeded

@@ -179,8 +179,11 @@ def test_after_production_learning_goes_on_and_production_runs_again_with_the_ne
     archive.open_turn(turn_id(campaign.id, PRODUCTION), campaign.id, PRODUCTION)
     archive.mark(turn_id(campaign.id, PRODUCTION), "closed", committees=[first])
     advance(archive, campaign.id, None, None)
-    with pytest.raises(InputError, match="its runs have been submitted"):
+    with pytest.raises(InputError, match="cannot change but for piece_steps: its runs have been submitted"):
         extend_campaign(archive, campaign.id, {"production": []}, NO_MORE)
+    pieces = [{**campaign.spec.production[0].model_dump(mode="json"), "piece_steps": 5000}]
+    extend_campaign(archive, campaign.id, {"production": pieces}, NO_MORE)
+    assert now(archive, campaign).current.production[0].piece_steps == 5000
     done = extend_campaign(archive, campaign.id, {}, More(generations=1))
     assert "it runs again with that of the end of learning" in done.notes[0]
     assert step(archive, campaign).turn == 3

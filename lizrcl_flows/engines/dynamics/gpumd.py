@@ -36,9 +36,6 @@ log = logging.getLogger(__name__)
 OUR_PROGRAM = "lizrcl-gpumd"
 RUN_FOLDER = "gpumd"
 
-WRITES_NETCDF = True
-"""Whether ``lizrcl-gpumd`` knows the command ``dump_netcdf``."""
-
 
 @dataclass
 class GpumdDynamics(Engine):
@@ -97,15 +94,15 @@ class GpumdDynamics(Engine):
         if ours:
             argv = [*argv, "--threads", str(request.threads)]
         with sole_use(directory) as lock:
-            wanted = list(self._wanted(request, self._releases(argv, directory, lock, ours=ours), ours=ours))
+            wanted = list(self._wanted(request, self._releases(argv, directory, lock, ours=ours)))
             facts = next(filter(None, (finished_facts(directory, inputs_sha256(inputs)) for inputs in wanted)), None)
             if facts is None:
                 facts = _run_afresh(argv, request, directory, wanted, lock)
         return result_of(directory / RUN_FOLDER, request, facts, seeded=ours or request.ensemble == "nve")
 
-    def _wanted(self, request: DynamicsRequest, releases: list[Release], *, ours: bool) -> Iterator[dict[str, bytes]]:
+    def _wanted(self, request: DynamicsRequest, releases: list[Release]) -> Iterator[dict[str, bytes]]:
         """Yield the inputs to try: with NetCDF first where it is asked for, in each dialect that can say it."""
-        if request.trajectory_format == "netcdf" and (WRITES_NETCDF or not ours):
+        if request.trajectory_format == "netcdf":
             for release in releases:
                 if release.unified_dump_syntax:  # older ones write no unwrapped positions to NetCDF
                     yield self._inputs(request, release, netcdf=True)
