@@ -39,6 +39,7 @@ COMMANDS = {
     "model": _noun("model", "committee members"),
     "committee": _noun("committee", "models that are asked together"),
     "evaluation": _noun("evaluation", "committees against labels"),
+    "analyse": LazyCommand(f"{_HERE}.analyse:analyse", "diffusion, conductivity, hops, structure of a trajectory", _EVIDENCE),
     "trajectory": _noun("trajectory", "molecular-dynamics runs"),
     "transport": _noun("transport", "diffusion coefficients"),
     "analysis": _noun("analysis", "what trajectories show besides transport"),

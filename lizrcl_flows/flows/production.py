@@ -9,6 +9,8 @@ from lizrcl_flows.documents import Campaign
 from lizrcl_flows.documents.spec import CampaignSpec, ProductionSpec
 from lizrcl_flows.engines.dynamics import make_dynamics
 from lizrcl_flows.engines.dynamics.base import Dynamics
+from lizrcl_flows.jobs.analysis import analyse_run
+from lizrcl_flows.jobs.arrhenius import fit_arrhenius
 from lizrcl_flows.jobs.closing import close_production
 from lizrcl_flows.jobs.production import produce
 from lizrcl_flows.jobs.routing import in_category
@@ -18,7 +20,7 @@ from lizrcl_flows.jobs.turns import PRODUCTION, committee_of_turn
 
 @dataclass
 class ProductionMaker(Maker):
-    """Run each production trajectory that the campaign names and measure the diffusion of its ion.
+    """Run each production trajectory that the campaign names, measure what its ion does and what the structure is.
 
     Parameters
     ----------
@@ -50,9 +52,13 @@ class ProductionMaker(Maker):
             diffusion = in_category(
                 measure_diffusion(campaign.id, md.output, run.diffusing_species), "cpu", f"diffusion {place}"
             )
-            jobs.extend([md, diffusion])
+            analysis = in_category(
+                analyse_run(campaign.id, md.output, run.diffusing_species), "cpu", f"analyse {place}"
+            )
+            jobs.extend([md, diffusion, analysis])
             measured.append(diffusion.output)
             runs.append(md.output)
-        closing = close_production(campaign.id, measured, closing_maker, turn, runs)
+        law = in_category(fit_arrhenius(campaign.id, list(measured)), "cpu", "fit Arrhenius laws")
+        closing = close_production(campaign.id, [*measured, law.output], closing_maker, turn, runs)
         close = in_category(closing, "cpu", "close production")
-        return Flow([*jobs, close], name=f"{campaign.name} {turn}")
+        return Flow([*jobs, law, close], name=f"{campaign.name} {turn}")

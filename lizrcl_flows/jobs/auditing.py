@@ -63,10 +63,14 @@ class Sample:
         Candidates whose deviation is computed again.
     """
 
-    n_frames: int = 2000
+    n_frames: int = 4000
     n_evaluations: int = 12
     n_structures: int = 6
     n_candidates: int = 24
+
+
+EVERYTHING = Sample(n_frames=1 << 40, n_evaluations=1 << 40, n_structures=1 << 40, n_candidates=1 << 40)
+"""No sample: all of it."""
 
 
 def deepen(
@@ -139,6 +143,8 @@ class _Auditor:
                 continue
             left -= len(self._safe_labels(dataset))
             if left < 0:
+                rest = f"{len(first) - done + 1} of {len(first)} training sets were not written again, the oldest ones"
+                self._unproven("training inputs", f"{rest}: {self.sample.n_frames} frames are the limit")
                 break
             self._inputs(campaign, trainer, record["_id"], scratch / f"inputs_{done}")
             self.progress("training inputs", done, len(first))

@@ -36,7 +36,7 @@ def transport_of(run: RunData, options: Options) -> TransportFindings:
     """Measure diffusion and conductivity of the ions of a run."""
     tracer = diffusion_coefficient(run.paths, run.dt_ps)
     paper = paper_protocol(run.paths, run.dt_ps)
-    collective = haven_ratio(run.paths, run.dt_ps)
+    collective = haven_ratio(run.paths, run.dt_ps, tracer)
     return TransportFindings(
         tracer,
         paper,

@@ -4,13 +4,11 @@ The paths are unwrapped and follow the framework: its mean displacement is taken
 drifting nor a breathing cell moves an ion.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from lizrcl_flows.documents.arrays import Array
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.gpumd.source import SourceFrame, TrajectorySource
 
@@ -218,7 +216,9 @@ def _interval(source: TrajectorySource, times: list[float | None], dt_ps: float 
         return dt_ps
     told = np.array([time for time in times if time is not None])
     if len(told) < len(times) or len(told) < 2:
-        raise InputError(f"{source.path}: the file does not tell the time of its frames; give --dt-ps, the time between two")
+        raise InputError(
+            f"{source.path}: the file does not tell the times of its frames; the time between two is needed (--dt-ps)"
+        )
     steps = np.diff(told)
     middle = float(np.median(steps))
     if not middle > 0 or np.abs(steps - middle).max() > UNEVEN * middle:
@@ -226,16 +226,3 @@ def _interval(source: TrajectorySource, times: list[float | None], dt_ps: float 
             f"{source.path}: frames are {steps.min():g} to {steps.max():g} ps apart; evenly spaced ones are needed"
         )
     return middle
-
-
-def blocks_of(run: RunData, length_ps: float) -> Iterator[slice]:
-    """Yield whole blocks of frames of about this length (ps)."""
-    length = max(1, round(length_ps / run.dt_ps))
-    for start in range(0, run.n_frames - length + 1, length):
-        yield slice(start, start + length)
-
-
-def fractional(run: RunData, positions: Array, cells: Array) -> npt.NDArray[np.float64]:
-    """Return fractional positions in [0, 1), shape as given."""
-    found = np.einsum("tni,tij->tnj", np.asarray(positions, dtype=np.float64), np.linalg.inv(cells))
-    return np.asarray(found % 1.0)
