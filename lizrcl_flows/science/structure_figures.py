@@ -62,6 +62,9 @@ KEYS: dict[str, tuple[str, ...]] = {
 """Arrays that a figure cannot do without, by the kind of the analysis."""
 
 THRESHOLD_A = 1.0
+_CLASSES = ("immobile", "xy", "z", "mixed_xy", "mixed_z")
+"""In this order, so that a class has the same colour in every run."""
+
 _SMALLEST_A = 0.05
 _VOLUMES_A3 = (0.0, 32.0)
 _CELLS = (40, 24)
@@ -91,7 +94,8 @@ def displacement_classes_figure(
         Lines are the threshold of 1 A and where both are equal; less than 0.05 A is drawn at 0.05 A.
     """
     scatter, shares = panels_in_a_row(2, 3.7, 3.4)
-    names = _in_order([*classes, *(name for row in counts.values() for name in row)])
+    present = _in_order([*classes, *(name for row in counts.values() for name in row)])
+    names = sorted(present, key=lambda name: _CLASSES.index(name) if name in _CLASSES else len(_CLASSES))
     labels = np.asarray(classes, dtype=object)
     place = np.maximum(np.stack([np.asarray(xy_a, dtype=float), np.abs(np.asarray(z_a, dtype=float))]), _SMALLEST_A)
     for name, colour, marker in zip(names, cycle(COLOURS), cycle(MARKERS), strict=False):

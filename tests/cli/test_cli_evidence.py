@@ -174,7 +174,7 @@ def test_report_files(lizrcl, stored, tmp_path: Path) -> None:
     paths = [Path(line) for line in outcome.out.split()]
     pictures = {"parity.png", "eps.png", "learning_curve.png", "msd.png"}
     assert [path.name for path in paths[:4]] == ["report.html", "report.pdf", "report.md", "report.json"]
-    assert {path.name for path in paths[4:]} == pictures
+    assert {path.name for path in paths[4:]} == {*pictures, f"{stored.production}_displacement.png"}
     for path in paths[4:]:
         with Image.open(path) as image:
             assert min(image.size) > 400

@@ -95,7 +95,7 @@ def law(runs, sources):
     )
 
 
-def analysis(filled, kind, tmp_path, arrays=None, **told):
+def analysis(filled, run, kind, tmp_path, arrays=None, **told):
     stored = None
     if arrays:
         path = tmp_path / f"{kind}.npz"
@@ -103,11 +103,11 @@ def analysis(filled, kind, tmp_path, arrays=None, **told):
         stored = filled.archive.put_file(path)
     document = Analysis(
         kind=kind,
-        trajectory=filled.production,
+        trajectory=run,
         definition=f"how {kind} is <defined>",
         n_frames=10,
         arrays=stored,
-        parents=(filled.production,),
+        parents=(run,),
         **told,
     )
     return filled.archive.put(document)
@@ -123,18 +123,20 @@ RDF = {
 
 def test_the_page_of_a_run_needs_nothing_else_and_carries_its_numbers(lizrcl, filled, tmp_path: Path):
     rng = np.random.default_rng(0)
-    stored = filled.archive.put(coefficient(filled.production))
+    # a run of its own: the shared one may have analyses
+    run = filled.archive.put(filled.archive.get(Trajectory, filled.production).revised(seed=77))
+    stored = filled.archive.put(coefficient(run))
     shapes = {
         "volume_a3": rng.normal(22, 1, 9000),
         "csm": rng.gamma(2, 1, 9000),
         "cn": np.full(9000, 6),
         "regions": np.array(["bulk"] * 9000),
     }
-    polyhedra = analysis(filled, "polyhedra", tmp_path, shapes, results={"cn_6_share": 1.0})
-    rdf = analysis(filled, "rdf", tmp_path, RDF, parameters={"r_max_a": 5.0})
-    analysis(filled, "layers", tmp_path, {"times_ps": np.arange(3.0)})
-    analysis(filled, "density", tmp_path, status="not_possible", reason="the cell has no layers")
-    outcome = lizrcl("report", filled.production[:12], "--out", tmp_path / "r")
+    polyhedra = analysis(filled, run, "polyhedra", tmp_path, shapes, results={"cn_6_share": 1.0})
+    rdf = analysis(filled, run, "rdf", tmp_path, RDF, parameters={"r_max_a": 5.0})
+    analysis(filled, run, "layers", tmp_path, {"times_ps": np.arange(3.0)})
+    analysis(filled, run, "density", tmp_path, status="not_possible", reason="the cell has no layers")
+    outcome = lizrcl("report", run[:12], "--out", tmp_path / "r")
     assert outcome.code == 0, outcome.err
     paths = [Path(line) for line in outcome.out.split()]
     assert [path.name for path in paths[:2]] == ["report.html", "report.pdf"]
@@ -171,7 +173,7 @@ def test_a_campaign_shows_the_arrhenius_law_and_its_runs(lizrcl, filled, tmp_pat
     slow = {"status": "not_resolved", "reason": "too short", "diffusivity": None, "diffusivity_upper_bound": 0.004}
     put(coefficient(third, temperature_k=500.0, **slow))
     fitted = put(law((filled.production, second), (warm, cold)))
-    analysis(filled, "rdf", tmp_path, RDF)
+    analysis(filled, filled.production, "rdf", tmp_path, RDF)
     outcome = lizrcl("report", "small", "--out", tmp_path / "r")
     assert outcome.code == 0, outcome.err
     names = {Path(line).name for line in outcome.out.split()}
