@@ -15,9 +15,10 @@ LISTED = 200
 
 @click.command()
 @click.option("--campaign", "campaign_name", help="Audit one campaign and what it was made from; name or id.")
+@click.option("--thorough", is_flag=True, help="Write all training inputs again and compute all predictions again.")
 @json_option
 @click.pass_context
-def audit(ctx: click.Context, campaign_name: str | None, as_json: bool) -> None:
+def audit(ctx: click.Context, campaign_name: str | None, thorough: bool, as_json: bool) -> None:
     """Check every document, file and edge of the archive against its digest.
 
     Recomputes ids and digests, reads every stored file, follows every edge of the lineage both ways, re-derives every
@@ -27,12 +28,12 @@ def audit(ctx: click.Context, campaign_name: str | None, as_json: bool) -> None:
     """
     with open_archive() as archive, progress_bars() as progress:
         from lizrcl_flows.archive.audit import audit as run_audit
-        from lizrcl_flows.jobs.auditing import deepen
+        from lizrcl_flows.jobs.auditing import EVERYTHING, Sample, deepen
 
         campaign = find_campaign(archive, campaign_name) if campaign_name else None
         started = time.monotonic()
         report = run_audit(archive, campaign.id if campaign else None, progress)
-        deepen(archive, report, campaign.name if campaign else None, progress)
+        deepen(archive, report, campaign.name if campaign else None, progress, EVERYTHING if thorough else Sample())
         report.seconds = time.monotonic() - started
     if as_json:
         emit_json(report.as_dict())

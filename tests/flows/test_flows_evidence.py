@@ -31,7 +31,7 @@ from lizrcl_flows.documents import (
 )
 from lizrcl_flows.documents.campaigns import EXTENDED, SELECTION
 from lizrcl_flows.flows.campaigns import new_campaign, start_campaign
-from lizrcl_flows.jobs.auditing import deepen
+from lizrcl_flows.jobs.auditing import EVERYTHING, Sample, deepen
 from lizrcl_flows.jobs.replay import replay
 from lizrcl_flows.settings import Settings
 from lizrcl_flows.systems import load_campaign
@@ -136,6 +136,21 @@ def test_an_untouched_campaign_passes_and_everything_was_looked_at(finished: Wor
     assert report.n_inputs == 2
     assert report.n_predictions > 10
     assert report.n_launches == len(finished.archive.connection["fireworks"].distinct("fw_id"))
+
+
+def test_what_is_beyond_the_sample_is_said_and_everything_can_be_asked_for(finished: World) -> None:
+    report = AuditReport()
+    deepen(finished.archive, report, sample=Sample(n_frames=5, n_evaluations=1, n_structures=1, n_candidates=1))
+    assert (report.n_inputs, report.n_predictions, report.findings) == (1, 2, [])
+    assert [told.what for told in report.unproven] == [
+        "1 of 2 training sets were not written again, the oldest ones: 5 frames are the limit"
+    ]
+    report = AuditReport()
+    deepen(finished.archive, report, sample=EVERYTHING)
+    evaluations = finished.archive.find(Evaluation, {"kind": {"$ne": "curves"}})
+    candidates = finished.archive.count(Candidate, {"committee": {"$ne": None}})
+    assert report.n_predictions == sum(evaluation.n_structures for evaluation in evaluations) + candidates
+    assert report.ok
 
 
 def _a_force(world: World) -> str:
