@@ -22,7 +22,7 @@ const roles = {
     {
       collections: [
         "campaigns", "structures", "candidates", "labels", "levels", "datasets", "models", "committees",
-        "evaluations", "generations", "trajectories", "transports", "lineage", "turns", "attempts",
+        "evaluations", "generations", "trajectories", "transports", "analyses", "lineage", "turns", "attempts",
       ],
       actions: work,
     },
