@@ -234,10 +234,13 @@ class _Reader:
 
     def runs(self) -> list[Point]:
         wanted = {"purpose": {"$in": ["exploration", "production"]}, **_program(_GPUMD, ours=not self.on_gpu[1])}
-        fields = ["n_atoms", "steps", "equilibration_steps", "health"]
+        fields = ["n_atoms", "steps", "equilibration_steps", "equilibration_temperature_k", "heating_steps", "health"]
 
         def size(entry: dict[str, Any]) -> float:
-            steps = entry["steps"] + entry.get("equilibration_steps", 0)
+            before = entry.get("equilibration_steps", 0)
+            if entry.get("equilibration_temperature_k") is not None:  # there, on the way, and at its own temperature
+                before = 2 * before + entry.get("heating_steps", 0)
+            steps = entry["steps"] + before
             if entry["health"]["status"] != "ok":
                 steps = entry["health"].get("last_step") or 0
             return dynamics_size(entry["n_atoms"], steps, on_gpu=self.on_gpu[1])
