@@ -10,8 +10,6 @@ from lizrcl_flows.errors import InputError
 from lizrcl_flows.science.local_order.csm import MODELS, REGULAR, continuous_symmetry
 from lizrcl_flows.science.local_order.polyhedra import ion_polyhedra, polyhedron_volumes
 
-N_POLYHEDRA = 12
-
 
 def rotation(rng):
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
