@@ -24,7 +24,7 @@ _STYLE = """
   :root { --ink: #e6edf3; --soft: #9da7b3; --paper: #12161c; --line: #343c46; --link: #79b8ff; }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; max-width: 71rem; padding: 1rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: .5rem 0; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; padding-top: .6rem; border-top: 1px solid var(--line); }
@@ -43,7 +43,7 @@ figure { margin: 1.4rem 0; }
 figure img.broad { max-width: max(100%, 42rem); }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
   border-radius: 6px; padding: .5rem; }
-figcaption { margin-top: .5rem; }
+figcaption { margin-top: .5rem; max-width: 60rem; }
 figcaption p { margin: .25rem 0; }
 @media (max-width: 40rem) {
   .long thead { display: none; }

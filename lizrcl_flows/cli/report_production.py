@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ANALYSIS_HEADER = ("analysis", "results", "definition", "parameters", "document")
 COEFFICIENT_HEADER = (
     *("", "T\nK", "protocol", "D\nA^2/ps", "D\ncm^2/s", "D along x, y, z\nA^2/ps", "Haven\nratio"),
-    *("outside the\ntrained domain", "status", "document"),
+    *("outside\nthe trained\ndomain", "status", "document"),
 )
 MOST_SENTENCES = 3
 """Coefficients that are told in a sentence each; where there are more, the table is enough."""

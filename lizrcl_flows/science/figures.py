@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 RESOLUTION_DPI = 200
 _MOST_TICKS = 8
+_MOST_RUNS = 4
+"""Runs in one figure of displacements with linear axes and the legend above."""
 
 
 @styled
@@ -176,20 +178,32 @@ def msd_figure(transports: Sequence[Transport]) -> "Figure":
         Those of the same trajectories and species (by several protocols) share one curve and one colour. A coefficient
         is drawn as its line with one standard uncertainty as a band; where there is none the legend says so.
     """
-    (axes,) = panels_in_a_row(1, width=4.6, height=3.2 + 0.18 * len(transports))
     by_run: dict[tuple[tuple[str, ...], str], list[Transport]] = {}
     for transport in transports:
         by_run.setdefault((transport.trajectories, transport.species), []).append(transport)
+    many = len(by_run) > _MOST_RUNS
+    n_lines = len(transports) + len(by_run)
+    size = (7.4, max(3.6, 0.3 + 0.16 * n_lines)) if many else (4.6, 3.2 + 0.18 * len(transports))
+    (axes,) = panels_in_a_row(1, *size)
+    if many:  # runs at several temperatures span decades
+        axes.set(xscale="log", yscale="log")
     for same_run, colour in zip(by_run.values(), cycle(COLOURS), strict=False):
         longest = max(same_run, key=lambda transport: transport.n_lags)
         axes.plot(longest.lag_ps, longest.msd_a2, color=colour, label=_run_label(longest))
         for transport, dashes in zip(same_run, cycle(DASHES), strict=False):
             _draw_line(axes, transport, colour, dashes)
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
     axes.set_xlabel("Lag (ps)")
     axes.set_ylabel("Mean square displacement (Å²)")
-    legend_above(axes, "")
+    if many:
+        shown = np.concatenate([transport.msd_a2 for transport in transports])
+        shown = shown[np.isfinite(shown) & (shown > 0)]
+        if shown.size:
+            axes.set_ylim(bottom=0.5 * float(shown.min()))
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    else:
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        legend_above(axes, "")
     return figure_of([axes])
 
 
@@ -298,7 +312,8 @@ def _draw_line(axes: "Axes", transport: Transport, colour: str, dashes: tuple[in
         axes.plot([], [], linestyle="none", label=f"{transport.protocol}: {transport.status.replace('_', ' ')}")
         return
     std = transport.diffusivity_std or 0.0
-    lag = np.array([0.0, float(np.max(transport.lag_ps))])
+    lags = np.asarray(transport.lag_ps, dtype=float)  # a line is curved on logarithmic axes, where it has an offset
+    lag = lags if axes.get_xscale() == "log" else np.array([0.0, float(lags.max())])
     line = 6 * transport.diffusivity * lag + (transport.msd_offset_a2 or 0.0)
     label = f"{transport.protocol}: D = {with_uncertainty(transport.diffusivity, std)} Å²/ps"
     axes.plot(lag, line, color=colour, linestyle=dashes, linewidth=1.2, label=label)
