@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lizrcl_flows.errors import InputError
+from lizrcl_flows.gpumd.mapped_file import MappedFile
 
 TYPES = {1: "i1", 2: "S1", 3: ">i2", 4: ">i4", 5: ">f4", 6: ">f8", 7: "u1", 8: ">u2", 9: ">u4", 10: ">i8", 11: ">u8"}
 """NumPy types of NetCDF's external types."""
@@ -35,6 +36,10 @@ class Records:
         Whole records.
     cut_short
         Sentence that says where the file ends inside a record, or None.
+    close
+        Lets go of the file.
+    passed
+        Takes a number of records that are not needed any more and lets go of the memory they take.
     """
 
     variables: dict[str, Any]
@@ -42,6 +47,7 @@ class Records:
     n_records: int
     cut_short: str | None
     close: Callable[[], None] = field(default=lambda: None)
+    passed: Callable[[int], None] = field(default=lambda _: None)
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,8 @@ def map_records(path: Path) -> Records:
     InputError
         If its header is damaged.
     """
-    content: Any = np.memmap(path, dtype=np.uint8, mode="r")
+    file = MappedFile(path)
+    content = file.bytes
     header = _Header(content[: 1 << 20].tobytes())
     try:
         told = header.n_records()
@@ -172,7 +179,11 @@ def map_records(path: Path) -> Records:
     )
     mapped = content[begin : begin + n_records * length].view(dtype) if n_records else np.zeros(0, dtype=dtype)
     arrays |= {variable.name: mapped[variable.name] for variable in recorded}
-    return Records(arrays, attributes, int(n_records), cut_short, arrays.clear)
+
+    def passed(number: int) -> None:
+        file.passed(begin + number * length)
+
+    return Records(arrays, attributes, int(n_records), cut_short, arrays.clear, passed)
 
 
 def _fixed(content: Any, variable: _Variable) -> Any:

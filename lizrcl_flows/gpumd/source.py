@@ -22,6 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 _NETCDF_3 = b"CDF"
 _HDF_5 = b"\x89HDF"
+_LEAST_VOLUME_A3 = 1e-6
 
 Floats = npt.NDArray[np.floating[Any]]
 Selection = npt.NDArray[np.bool_] | npt.NDArray[np.integer[Any]] | Sequence[int] | None
@@ -228,6 +229,18 @@ def open_trajectory(path: str | Path, elements: Sequence[str] | None = None) -> 
     from lizrcl_flows.gpumd.source_ase import AseSource
 
     return AseSource(path)
+
+
+def with_volume(cell: npt.NDArray[np.float64], where: str) -> npt.NDArray[np.float64]:
+    """Return a cell as it is, or raise the error that says that it has no volume.
+
+    GPUMD writes vectors of length 0 to NetCDF where a direction is not periodic.
+    """
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell.tolist()
+    volume = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
+    if not abs(volume) > _LEAST_VOLUME_A3:
+        raise InputError(f"{where}: the cell has no volume; one that is periodic in all directions is needed")
+    return cell
 
 
 def _indices(select: Selection, n_atoms: int) -> npt.NDArray[np.int64] | None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lizrcl_flows.errors import InputError
-from lizrcl_flows.gpumd.source import SourceFrame, TrajectorySource
+from lizrcl_flows.gpumd.source import SourceFrame, TrajectorySource, with_volume
 
 
 class AseSource(TrajectorySource):
@@ -52,9 +52,7 @@ class AseSource(TrajectorySource):
                 raise InputError(
                     f"{self.path}, frame {number}: the atoms are not those of the first frame in the same order"
                 )
-            cell = np.array(atoms.cell.array, dtype=np.float64)
-            if abs(np.linalg.det(cell)) < 1e-6:
-                raise InputError(f"{self.path}, frame {number}: the cell has no volume; a periodic system is needed")
+            cell = with_volume(np.array(atoms.cell.array, dtype=np.float64), f"{self.path}, frame {number}")
             positions = atoms.positions if chosen is None else atoms.positions[chosen]
             pbc = tuple(bool(periodic) for periodic in atoms.pbc)
             yield SourceFrame(cell, positions, None, None, (pbc[0], pbc[1], pbc[2]))

@@ -1,5 +1,6 @@
 """AMBER NetCDF, as GPUMD's ``dump_netcdf`` of any release and ours write it, as a `TrajectorySource`."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ import numpy.typing as npt
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.gpumd.model_xyz import read_model_xyz
 from lizrcl_flows.gpumd.netcdf_records import Records, map_records
-from lizrcl_flows.gpumd.source import SourceFrame, TrajectorySource
+from lizrcl_flows.gpumd.source import SourceFrame, TrajectorySource, with_volume
 
 TYPE_NAMES = "type_names"
 """Global attribute of our own files: the chemical symbols of types 0, 1, ..."""
 
-_NEEDED = ("coordinates", "cell_lengths", "cell_angles")
+_CELL_AND_PLACE = ("cell_lengths", "cell_angles", "coordinates")
 
 
 class NetcdfSource(TrajectorySource):
@@ -26,7 +27,7 @@ class NetcdfSource(TrajectorySource):
     def __init__(self, path: Path, elements: Sequence[str] | None = None, *, compressed: bool = False) -> None:
         records = _hdf5_records(path) if compressed else map_records(path)
         super().__init__(path, ())
-        for name in _NEEDED:
+        for name in _CELL_AND_PLACE:
             if name not in records.variables:
                 raise InputError(f"{path}: variable '{name}' is missing; the AMBER convention has it")
         if not records.n_records:
@@ -38,15 +39,22 @@ class NetcdfSource(TrajectorySource):
         self.has_unwrapped = "unwrapped_coordinates" in records.variables
 
     def _frames(self, chosen: npt.NDArray[np.int64] | None) -> Iterator[SourceFrame]:
-        variables = self._records.variables
-        pick = _slice(chosen)
+        variables, pick = self._records.variables, _slice(chosen)
+        lengths, angles, coordinates = (variables[name] for name in _CELL_AND_PLACE)
+        unwrapped, times = variables.get("unwrapped_coordinates"), variables.get("time")
+        shape: list[float] = []
+        cell = np.zeros((3, 3))
         for number in range(self._records.n_records):
+            found = [*np.asarray(lengths[number]).tolist(), *np.asarray(angles[number]).tolist()]
+            if found != shape:  # frames may share a cell that stays the same
+                shape, cell = found, with_volume(_cell(found), f"{self.path}, frame {number}")
             yield SourceFrame(
-                cell=_cell(variables["cell_lengths"][number], variables["cell_angles"][number]),
-                positions=_native(variables["coordinates"][number][pick]),
-                unwrapped=_native(variables["unwrapped_coordinates"][number][pick]) if self.has_unwrapped else None,
-                time_ps=float(variables["time"][number]) if "time" in variables else None,
+                cell=cell,
+                positions=_native(coordinates[number][pick]),
+                unwrapped=None if unwrapped is None else _native(unwrapped[number][pick]),
+                time_ps=None if times is None else float(times[number]),
             )
+            self._records.passed(number)
 
     def close(self) -> None:
         """Let go of the mapped file."""
@@ -67,13 +75,17 @@ def _native(values: Any) -> npt.NDArray[np.floating[Any]]:
     return array.astype(array.dtype.newbyteorder("="))
 
 
-def _cell(lengths: Any, angles: Any) -> npt.NDArray[np.float64]:
-    """Return the cell in the standard orientation: a along x, b in the xy plane (A)."""
-    a, b, c = (float(length) for length in lengths)
-    alpha, beta, gamma = (np.cos(np.radians(float(angle))) if float(angle) != 90 else 0.0 for angle in angles)
-    sine = np.sqrt(1 - gamma**2)
-    y = (alpha - beta * gamma) / sine
-    return np.array([[a, 0, 0], [b * gamma, b * sine, 0], [c * beta, c * y, c * np.sqrt(max(0.0, 1 - beta**2 - y**2))]])
+def _cell(shape: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Return the cell of three lengths (A) and three angles (degrees) in the standard orientation.
+
+    There a lies along x and b in the xy plane.
+    """
+    a, b, c = shape[:3]
+    alpha, beta, gamma = (math.cos(math.radians(angle)) if angle != 90 else 0.0 for angle in shape[3:])
+    sine = math.sqrt(max(0.0, 1 - gamma**2))
+    y = (alpha - beta * gamma) / sine if sine > 0 else 0.0
+    height = math.sqrt(max(0.0, 1 - beta**2 - y**2))
+    return np.array([[a, 0.0, 0.0], [b * gamma, b * sine, 0.0], [c * beta, c * y, c * height]])
 
 
 def _species(path: Path, records: Records, elements: Sequence[str] | None) -> tuple[str, ...]:
@@ -87,7 +99,7 @@ def _species(path: Path, records: Records, elements: Sequence[str] | None) -> tu
             raise InputError(
                 f"{path}: its types run up to {first.max()}, but {len(names)} elements are named: {' '.join(names)}"
             )
-        return tuple(names[kind] for kind in first)
+        return tuple(np.array(names)[first].tolist())
     beside = path.with_name("model.xyz")
     if beside.is_file():
         species = read_model_xyz(beside).species
@@ -110,5 +122,5 @@ def _hdf5_records(path: Path) -> Records:
     file = h5py.File(path, "r")
     variables = {name: entry for name, entry in file.items() if isinstance(entry, h5py.Dataset)}
     attributes = {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
-    count = min((len(variables[name]) for name in _NEEDED if name in variables), default=0)
+    count = min((len(variables[name]) for name in _CELL_AND_PLACE if name in variables), default=0)
     return Records(variables, attributes, count, None, file.close)

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.gpumd.extended_xyz import Column, parse_columns, parse_header, parse_periodicity
-from lizrcl_flows.gpumd.source import SourceFrame, TrajectorySource
+from lizrcl_flows.gpumd.mapped_file import MappedFile
+from lizrcl_flows.gpumd.source import SourceFrame, TrajectorySource, with_volume
 
 _LONGEST_NAME = 8
 _SKIPPED, _NAME = -1, -2
@@ -66,7 +67,7 @@ class XyzSource(TrajectorySource):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, ())
-        self._bytes: npt.NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
+        self._file = MappedFile(path)
         self._layout: _Layout | None = None
         self._names: npt.NDArray[np.uint8] | None = None
         first = self._read(0, 0)
@@ -79,23 +80,23 @@ class XyzSource(TrajectorySource):
         at, number = 0, 0
         while (found := self._read(at, number)) is not None:
             frame, at = found
+            self._file.passed(at)
             yield frame if chosen is None else _part(frame, chosen)
             number += 1
 
     def close(self) -> None:
         """Let go of the mapped file."""
-        self._bytes = np.zeros(0, dtype=np.uint8)
+        self._file.close()
 
     def _line(self, at: int) -> tuple[str, int] | None:
         """Return the line that begins at `at` and where the next one does; None where the file ends before."""
-        step = 1 << 12
-        stop = at
-        while stop < len(self._bytes):
-            piece = self._bytes[stop : stop + step]
-            found = np.flatnonzero(piece == ord("\n"))
-            if found.size:
-                stop += int(found[0])
-                return self._bytes[at:stop].tobytes().decode("utf-8", "replace"), stop + 1
+        content, step, stop = self._file.bytes, 1 << 10, at
+        while stop < len(content):
+            piece = content[stop : stop + step].tobytes()
+            found = piece.find(b"\n")
+            if found >= 0:
+                stop += found
+                return content[at:stop].tobytes().decode("utf-8", "replace"), stop + 1
             stop += len(piece)
         return None
 
@@ -106,7 +107,7 @@ class XyzSource(TrajectorySource):
         while (counted := self._line(begin)) is not None and not counted[0].strip():
             begin = counted[1]
         if counted is None:
-            if self._bytes[begin:].tobytes().strip():
+            if self._file.bytes[begin:].tobytes().strip():
                 self._ends_inside(number)
             return None
         count, after = counted[0].strip(), counted[1]
@@ -127,7 +128,7 @@ class XyzSource(TrajectorySource):
         layout = self._layout_of(header.get("properties"), where)
         names = np.zeros((n_atoms, _LONGEST_NAME), dtype=np.uint8)
         numbers = np.empty((n_atoms, layout.width))
-        stop = parse_rows(self._bytes, start, layout.targets, names, numbers)
+        stop = parse_rows(self._file.bytes, start, layout.targets, names, numbers)
         if stop == -1:
             self._ends_inside(number)
             return None
@@ -143,7 +144,7 @@ class XyzSource(TrajectorySource):
             raise InputError(f'{where}: Lattice="..." with nine numbers is missing')
         pbc = parse_periodicity(header.get("pbc"), where)
         frame = SourceFrame(
-            cell=cell.reshape(3, 3),
+            cell=with_volume(cell.reshape(3, 3), where),
             positions=numbers[:, :3],
             unwrapped=numbers[:, 3:6] if layout.has_unwrapped else None,
             time_ps=None if time is None else float(time[0]) / _FS_PER_PS,

@@ -8,6 +8,7 @@ from scipy.io import netcdf_file
 
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.gpumd.extended_xyz import FrameFormat, format_lattice
+from lizrcl_flows.gpumd.mapped_file import MappedFile
 from lizrcl_flows.gpumd.netcdf_writer import NetcdfWriter, standard_orientation
 from lizrcl_flows.gpumd.source import open_trajectory
 
@@ -117,6 +118,53 @@ def test_a_netcdf_file_without_names_needs_them(tmp_path: Path) -> None:
     assert open_trajectory(tmp_path / "run.nc").species == tuple(SPECIES)
 
 
+def test_a_direction_that_is_not_periodic_has_no_length_in_netcdf_and_is_refused(tmp_path: Path) -> None:
+    write_netcdf(tmp_path / "run.nc", positions_of(2))
+    with netcdf_file(tmp_path / "run.nc", "a") as file:
+        file.variables["cell_lengths"][1, 2] = 0.0
+    with (
+        open_trajectory(tmp_path / "run.nc") as source,
+        pytest.raises(InputError, match="frame 1: the cell has no volume; one that is periodic in all directions"),
+    ):
+        source.read()
+
+
+def test_what_was_read_of_a_mapped_file_does_not_stay_in_memory(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("lizrcl_flows.gpumd.mapped_file._PIECE", 1 << 20)
+    content = np.random.default_rng(3).integers(0, 256, 1 << 24, dtype=np.uint8)
+    path = tmp_path / "run.dat"
+    path.write_bytes(content.tobytes())
+
+    def resident_mb() -> float:
+        lines = Path("/proc/self/smaps").read_text().split(str(path))[1].splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Rss:")) / 1024
+
+    file = MappedFile(path)
+    assert file.bytes.sum(dtype=np.int64) == content.sum(dtype=np.int64)
+    assert resident_mb() > 15
+    for start in range(0, 1 << 24, 1 << 18):
+        file.passed(start)
+        np.testing.assert_array_equal(file.bytes[start : start + 99], content[start : start + 99])
+    assert resident_mb() < 6
+    assert file.bytes.sum(dtype=np.int64) == content.sum(dtype=np.int64)
+
+
+@pytest.mark.parametrize("name", ["run.xyz", "run.nc"])
+def test_frames_are_let_go_of_and_can_be_read_again(tmp_path: Path, name: str, monkeypatch) -> None:
+    let_go = []
+    passed = MappedFile.passed
+    monkeypatch.setattr("lizrcl_flows.gpumd.mapped_file._PIECE", 1)
+    monkeypatch.setattr(MappedFile, "passed", lambda file, at: (let_go.append(at), passed(file, at))[1])
+    positions, path = positions_of(60), tmp_path / name
+    write_xyz(path, positions, range(60)) if name.endswith("xyz") else write_netcdf(path, positions)
+    with open_trajectory(path) as source:
+        for select in (None, [0, 3]):
+            let_go.clear()
+            found = source.read(select)
+            assert max(let_go) > 0.95 * path.stat().st_size
+            np.testing.assert_allclose(found.positions[:, 0], positions[:, 0], atol=2e-6)
+
+
 def test_formats_of_ase_are_read(tmp_path: Path) -> None:
     from ase import Atoms
     from ase.io import write
@@ -138,6 +186,10 @@ def test_formats_of_ase_are_read(tmp_path: Path) -> None:
         (b'2\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3\nLi 0 0 0\n', "ends inside its first frame"),
         (b'1\nLattice="9 0 0 0 9 0 0 0" Properties=species:S:1:pos:R:3\nLi 0 0 0\n', "should be 9 numbers"),
         (b'1\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3\nLi 0 zero 0\n', "the line of atom 0"),
+        (
+            b'1\nLattice="9 0 0 0 9 0 0 0 0" Properties=species:S:1:pos:R:3\nLi 0 0 0\n',
+            "frame 0: the cell has no volume",
+        ),
         (b"CDF\x02\x00\x00\x00\x01\x00\x00\x00\x07", "header of this NetCDF file is damaged"),
     ],
 )

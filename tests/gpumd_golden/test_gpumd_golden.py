@@ -22,6 +22,7 @@ from lizrcl_flows.gpumd import (
     render_run_in,
 )
 from lizrcl_flows.gpumd.program import main as lizrcl_gpumd
+from lizrcl_flows.gpumd.source import open_trajectory
 from lizrcl_flows.nep import (
     Committee,
     Frame,
@@ -213,6 +214,34 @@ class TestDynamicsOfGpumd:
             assert frame.prediction.energy == pytest.approx(energy, abs=1e-6)
             result = committee.evaluate([Frame(frame.species, frame.cell, frame.positions, frame.pbc)])[0]
             assert 2e-5 < abs(result.energy[0] - energy) < 0.02
+
+
+FRAME_FILES = [path for path in sorted((HERE / "md").glob("*/*/*.xyz")) if path.name != "restart.xyz"]
+
+
+class TestTrajectoriesOfGpumd:
+    @pytest.mark.parametrize("path", FRAME_FILES, ids=lambda path: "-".join(path.parts[-3:]))
+    def test_every_frame_is_what_the_reader_of_whole_frames_finds(self, path):
+        expected = list(read_dump_xyz(path))
+        with open_trajectory(path) as source:
+            found = list(source.frames())
+            assert source.format == "gpumd-xyz"
+            assert source.cut_short is None
+            assert source.has_unwrapped == (expected[0].unwrapped_positions is not None)
+        assert len(found) == len(expected) > 0
+        for frame, wanted in zip(found, expected, strict=True):
+            assert source.species == wanted.species
+            assert frame.time_ps == pytest.approx(wanted.time_fs / 1000)
+            assert frame.pbc == tuple(wanted.pbc)
+            np.testing.assert_array_equal(frame.cell, wanted.cell)
+            np.testing.assert_array_equal(frame.positions, wanted.positions)
+            if wanted.unwrapped_positions is not None:
+                np.testing.assert_array_equal(frame.unwrapped, wanted.unwrapped_positions)
+
+    def test_labels_of_groups_are_read_under_both_names(self, release):
+        path = HERE / "md" / release / "nve" / "restart.xyz"
+        with open_trajectory(path) as source:
+            np.testing.assert_array_equal(source.groups, read_model_xyz(path).groups)
 
 
 class TestLossOfGpumd:
