@@ -1,7 +1,8 @@
 """One pass over a trajectory: the paths of the ions, and some whole frames; nothing else stays in memory.
 
 The paths are unwrapped and follow the framework: its mean displacement is taken out of every frame, so that neither a
-drifting nor a breathing cell moves an ion.
+drifting nor a breathing cell moves an ion. Steps are taken in fractions of the cell; unwrapped positions, where the
+file has them, only say into which image an atom went, as programs differ in whether a growing cell carries them along.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,15 @@ LONGEST_STEP = 0.4
 
 UNEVEN = 0.01
 """Relative deviation of the times between frames from their median that is still taken for rounding."""
+
+_JUMPS = (
+    "atom {atom} moves by {share:.2f} of cell vector {vector} from frame {frame} to the next; at most "
+    f"{LONGEST_STEP:g} can be followed across the boundary: store frames more often, or unwrapped positions"
+)
+_DISAGREES = (
+    "from frame {frame} to the next, wrapped and unwrapped position of atom {atom} move apart by {share:.2f} of cell "
+    f"vector {{vector}} besides whole ones; at most {LONGEST_STEP:g} is taken for a change of the cell"
+)
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -110,8 +120,11 @@ def collect(
     Raises
     ------
     InputError
-        If the species is not there, frames are too few, have no or uneven times, or an atom jumps between two of them.
+        If the species is not there, frames are too few, have no or uneven times, a position is not finite, an atom
+        jumps between two frames, or a number given is not accepted.
     """
+    if not (skip_ps >= 0 and np.isfinite(skip_ps)):
+        raise InputError(f"{skip_ps:g} ps to leave out at the beginning is not accepted: a time of at least 0")
     ions = np.array([symbol == ion for symbol in source.species])
     if not ions.any():
         present = ", ".join(dict.fromkeys(source.species))
@@ -119,15 +132,21 @@ def collect(
     follower = _Follower(source, ions, n_samples)
     for frame in source.frames():
         follower.take(frame)
+    n_frames = len(follower.cells)
+    if n_frames < FEWEST_FRAMES:
+        raise InputError(f"{source.path}: {_told(n_frames)}; at least {FEWEST_FRAMES} are needed to see anything move")
     interval = _interval(source, follower.times, dt_ps)
     first = int(np.ceil(skip_ps / interval - 1e-9))
-    if len(follower.cells) - first < FEWEST_FRAMES:
-        left = f" {len(follower.cells) - first} after the first {skip_ps:g} ps" if first else ""
+    if n_frames - first < FEWEST_FRAMES:
         raise InputError(
-            f"{source.path}: {len(follower.cells)} frames{',' + left if left else ''}; at least {FEWEST_FRAMES} are "
-            "needed to see anything move"
+            f"{source.path}: {_told(n_frames)}, {max(0, n_frames - first)} after the first {skip_ps:g} ps; at least "
+            f"{FEWEST_FRAMES} are needed to see anything move"
         )
     return follower.data(ion, interval, first)
+
+
+def _told(n_frames: int) -> str:
+    return f"{n_frames} frame{'s' * (n_frames != 1)}"
 
 
 class _Follower:
@@ -140,6 +159,7 @@ class _Follower:
         self._n_samples = n_samples
         self._stride = 1
         self._last: npt.NDArray[np.float64] | None = None
+        self._last_told = np.zeros((0, 3))
         self._unwrapped = np.zeros((len(ions), 3))
         self._centre = np.zeros(3)
         self.cells: list[npt.NDArray[np.float64]] = []
@@ -150,10 +170,7 @@ class _Follower:
     def take(self, frame: SourceFrame) -> None:
         """Follow the atoms into this frame."""
         cell = np.array(frame.cell, dtype=np.float64)
-        if frame.unwrapped is not None:
-            self._unwrapped = np.asarray(frame.unwrapped, dtype=np.float64)
-        else:
-            self._follow(np.asarray(frame.positions, dtype=np.float64), cell)
+        self._follow(frame, cell)
         number = len(self.cells)
         centre = self._unwrapped[self._framework].mean(axis=0)
         if number == 0:
@@ -165,23 +182,46 @@ class _Follower:
         if number % self._stride == 0:
             self._keep(number, settled)
 
-    def _follow(self, positions: npt.NDArray[np.float64], cell: npt.NDArray[np.float64]) -> None:
-        fractional = positions @ np.linalg.inv(cell)
+    def _follow(self, frame: SourceFrame, cell: npt.NDArray[np.float64]) -> None:
+        positions = self._finite(frame.positions)
+        told = None if frame.unwrapped is None else self._finite(frame.unwrapped)
+        inverse = np.linalg.inv(cell)
+        fractional = positions @ inverse
         if self._last is None:
-            self._unwrapped = positions.copy()
+            self._unwrapped = positions
         else:
             step = fractional - self._last
-            step -= np.rint(step)
-            longest = float(np.abs(step).max())
-            if longest > LONGEST_STEP:
-                atom, axis = np.unravel_index(int(np.abs(step).argmax()), step.shape)
-                raise InputError(
-                    f"{self._source.path}: atom {atom} moves by {longest:.2f} of cell vector {'abc'[int(axis)]} from "
-                    f"frame {len(self.cells) - 1} to the next; at most {LONGEST_STEP:g} can be followed across the "
-                    "boundary: store frames more often, or unwrapped positions"
-                )
+            if told is None:
+                step -= np.rint(step)
+                self._check(step, _JUMPS)
+            else:
+                cells = (told - self._last_told) @ inverse - step
+                whole = np.rint(cells)
+                self._check(cells - whole, _DISAGREES)
+                step += whole
             self._unwrapped = self._unwrapped + step @ cell
         self._last = fractional
+        if told is not None:
+            self._last_told = told
+
+    def _finite(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Return positions in double precision, or raise the error that says which are no numbers."""
+        positions = np.array(values, dtype=np.float64)
+        if not np.isfinite(positions).all():
+            atom = int(np.flatnonzero(~np.isfinite(positions).all(axis=1))[0])
+            raise InputError(
+                f"{self._source.path}: the position of atom {atom} in frame {len(self.cells)} is {positions[atom]}; "
+                "finite numbers are needed"
+            )
+        return positions
+
+    def _check(self, fractions: npt.NDArray[np.float64], sentence: str) -> None:
+        """Refuse an atom that is too far from where it was to tell into which image it went."""
+        longest = float(np.abs(fractions).max())
+        if longest > LONGEST_STEP:
+            atom, axis = np.unravel_index(int(np.abs(fractions).argmax()), fractions.shape)
+            told = sentence.format(atom=atom, share=longest, vector="abc"[int(axis)], frame=len(self.cells) - 1)
+            raise InputError(f"{self._source.path}: {told}")
 
     def _keep(self, number: int, settled: npt.NDArray[np.float64]) -> None:
         """Keep a whole frame; where there are too many, every other one is let go."""
@@ -211,7 +251,7 @@ class _Follower:
 def _interval(source: TrajectorySource, times: list[float | None], dt_ps: float | None) -> float:
     """Return the time between frames (ps): as given, or as the file tells."""
     if dt_ps is not None:
-        if not dt_ps > 0:
+        if not (dt_ps > 0 and np.isfinite(dt_ps)):
             raise InputError(f"{dt_ps:g} ps between frames is not accepted: a time greater than 0")
         return dt_ps
     told = np.array([time for time in times if time is not None])
