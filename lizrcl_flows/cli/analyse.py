@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--dt-ps", type=float, help="Time between two frames (ps); default: as the file tells.")
 @click.option("--temperature", "-T", type=float, help="Temperature (K); without it there is no conductivity.")
 @click.option("--charge", type=float, default=1.0, show_default=True, help="Charge of the ion (e).")
-@click.option("--axis", type=click.Choice(["x", "y", "z"]), help="Normal of layers and interfaces; default: longest.")
+@click.option("--axis", type=click.Choice(["x", "y", "z"]), help="Normal of layers and interfaces; default: found.")
 @click.option("--skip-ps", type=float, default=0.0, show_default=True, help="Time at the beginning to leave out (ps).")
 @click.option("--elements", help="NetCDF without names: species of GPUMD's types, such as Li,Zr,Cl,O.")
 @click.option("--model", type=click.Path(path_type=Path), help="nep.txt for the map of atomic environments.")

@@ -86,14 +86,15 @@ def _hops(hops: Mapping[str, Any]) -> Iterator[str]:
 def _in_words(entry: Mapping[str, Any]) -> str:
     if entry.get("reason"):
         return str(entry["reason"])
-    return "; ".join(f"{key} {_value(value)}" for key, value in entry.items())
+    told = {key: value for key, value in entry.items() if value not in (None, "", [])}
+    return "; ".join(f"{key} {_value(value)}" for key, value in told.items()) or "nothing found"
 
 
 def _value(value: Any) -> str:
     if isinstance(value, float):
         return number(value, 4)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_value(item)}" for key, item in value.items() if item not in (None, ""))
     if isinstance(value, list | tuple):
         return " ".join(_value(item) for item in value)
     return str(value)

@@ -39,14 +39,16 @@ COMMANDS = {
     "model": _noun("model", "committee members"),
     "committee": _noun("committee", "models that are asked together"),
     "evaluation": _noun("evaluation", "committees against labels"),
-    "analyse": LazyCommand(f"{_HERE}.analyse:analyse", "diffusion, conductivity, hops, structure of a trajectory", _EVIDENCE),
     "trajectory": _noun("trajectory", "molecular-dynamics runs"),
     "transport": _noun("transport", "diffusion coefficients"),
     "analysis": _noun("analysis", "what trajectories show besides transport"),
+    "analyse": LazyCommand(f"{_HERE}.analyse:analyse", "diffusion, hops and structure in a trajectory", _EVIDENCE),
     "lineage": LazyCommand(f"{_HERE}.lineage:lineage", "from what a document was made, and into what", _EVIDENCE),
     "audit": LazyCommand(f"{_HERE}.audit:audit", "recompute every digest, follow every edge", _EVIDENCE),
     "replay": LazyCommand(f"{_HERE}.replay:replay", "a generation's inputs again, from the database alone", _EVIDENCE),
-    "report": LazyCommand(f"{_HERE}.reports:report", "figures and tables of a campaign as files", _EVIDENCE),
+    "report": LazyCommand(
+        f"{_HERE}.reports:report", "figures and tables of a campaign or a run as one page", _EVIDENCE
+    ),
 }
 
 

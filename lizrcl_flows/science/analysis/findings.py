@@ -27,7 +27,7 @@ class Options:
     charge
         Charge of the ion (e).
     axis
-        Cell vector along which layers and slabs are stacked, 0 to 2; by default the longest one.
+        Cell vector along which layers and slabs are stacked, 0 to 2; by default it is found.
     cutoff_a
         Distance up to which an anion belongs to the shell of an ion (A); the study's.
     region_width_a
@@ -78,9 +78,16 @@ class Finding:
     reason: str = ""
 
 
-def longest_axis(run: RunData) -> int:
-    """Return the cell vector that is longest on the average."""
-    return int(np.linalg.norm(run.cells.mean(axis=0), axis=1).argmax())
+def layered_axis(run: RunData) -> int:
+    """Return the cell vector along which the framework's cations leave the widest gap; the longest one without them."""
+    cell = run.cells[run.sample_frames[0]]
+    cations = ~run.ions & ~run.of(*anions(run))
+    if not cations.any():
+        return int(np.linalg.norm(cell, axis=1).argmax())
+    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    fraction = np.sort(run.samples[0][cations] @ np.linalg.inv(cell) % 1.0, axis=0)
+    gaps = np.diff(fraction, axis=0, append=fraction[:1] + 1.0).max(axis=0)
+    return int((gaps * heights).argmax())
 
 
 def parse_axis(text: str) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lizrcl_flows.errors import InputError
-from lizrcl_flows.science.analysis.findings import Options, longest_axis
+from lizrcl_flows.science.analysis.findings import Options, layered_axis
 from lizrcl_flows.science.analysis.run import RunData
 from lizrcl_flows.science.motion.slab import (
     OxideSlab,
@@ -70,19 +70,22 @@ class Layout:
 def layout_of(run: RunData, options: Options) -> Layout:
     """Find normal, oxide and interfaces.
 
-    An interface model has O and another anion; without both the run is a bulk crystal.
+    An interface model has O and another anion, and a cell vector along which the oxide leaves room; without that the
+    run is a bulk crystal, whose layers are stacked where its framework has the widest gaps.
     """
-    axis = longest_axis(run) if options.axis is None else options.axis
-    heights, areas = heights_of_cells(run.cells, axis), areas_of_cells(run.cells, axis)
     oxide = _oxide(run)
+    wanted = (2, 1, 0) if options.axis is None else (options.axis,)
+    slabs = ((axis, _slab(run, oxide, axis)) for axis in wanted) if oxide is not None else ()
+    axis, slab = next(((axis, slab) for axis, slab in slabs if slab is not None), (None, None))
+    if axis is None:
+        axis = layered_axis(run) if options.axis is None else options.axis
+    heights, areas = heights_of_cells(run.cells, axis), areas_of_cells(run.cells, axis)
     centre: Floats | float = 0.0
     planes = near = None
-    if oxide is not None:
-        slab = _slab(run, oxide, axis)
-        if slab is None:
-            oxide = None
-        else:
-            centre, planes = _in_time(run, slab)
+    if slab is None:
+        oxide = None
+    else:
+        centre, planes = _in_time(run, slab)
     fraction = fractional_heights(run.paths, run.cells, axis, centre)
     if planes is not None:
         away = np.min([np.abs(shortest(fraction - planes[:, [side]])) * heights[:, None] for side in (0, 1)], axis=0)

@@ -18,11 +18,16 @@ from lizrcl_flows.science.motion.hops import HopRates, hop_rates
 from lizrcl_flows.science.motion.layers import find_layers, layer_populations
 from lizrcl_flows.science.motion.regional_hops import regional_hops
 from lizrcl_flows.science.motion.slab import fractional_heights, plane_vectors
+from lizrcl_flows.science.transport.composite import CompositeCurve, coated_spheres_curve
+from lizrcl_flows.science.transport.conductivity import conductivity
 from lizrcl_flows.science.transport.regional import lateral_diffusion
 
 _LOG = logging.getLogger(__name__)
 
 Analysis = Callable[[RunData, Options, Layout], Finding]
+
+PARTICLE_RADIUS_A = 40.0
+"""Radius of the oxide particles of a composite (A), our choice: the study has slabs."""
 
 HOPS = (
     "paper: displacement above threshold_a between frames lag_ps apart (arXiv:2601.22612); false: how many of these "
@@ -37,7 +42,8 @@ LAYERS = "framework cations sorted into layers by gaps along the normal; each io
 GLIDE = "in-plane displacement of each layer's centre against the layer below, modulo the cell; a glide is held 50 ps"
 REGIONAL = (
     "lateral diffusion: MSD in the plane of ions whose whole path stays in the region; interface: within width_a of a "
-    "plane of outermost oxide layers"
+    "plane of outermost oxide layers; share and conductivity: finite volumes of a composite of oxide spheres with a "
+    "shell like the interface in a matrix like the bulk"
 )
 
 
@@ -247,7 +253,38 @@ def regional_of(run: RunData, options: Options, layout: Layout) -> Finding:
             "mean_ions": found.mean_ions,
         }
     arrays = {"regions": np.array(names), "diffusivity": np.array(values), "diffusivity_std": np.array(stds)}
-    return Finding("regional", REGIONAL, run.n_frames, {"width_a": options.region_width_a}, results, arrays)
+    parameters: dict[str, Any] = {"width_a": options.region_width_a}
+    if options.temperature_k is not None and np.isfinite(values).all():
+        curve = composite_of(run, options, layout, (values[1], values[0]))
+        arrays |= {"share": curve.shares, "conductivity": curve.conductivities, "maxwell": np.asarray(curve.maxwell)}
+        parameters |= {"particle_radius_a": PARTICLE_RADIUS_A, "shell_a": options.region_width_a}
+    return Finding("regional", REGIONAL, run.n_frames, parameters, results, arrays)
+
+
+def composite_of(run: RunData, options: Options, layout: Layout, diffusivities: tuple[float, float]) -> CompositeCurve:
+    """Return the conductivity (mS/cm) of the chloride with insulating oxide particles against their volume share.
+
+    The matrix conducts as the ions far from an interface, a shell around each particle as those near one, by the
+    Nernst-Einstein relation with the mean density of ions outside the oxide.
+
+    Parameters
+    ----------
+    diffusivities
+        Of matrix and shell (A^2/ps).
+    """
+    oxide_share = 0.0
+    if layout.planes is not None:
+        low, high = (layout.planes[:, side] for side in (0, 1))
+        oxide_share = float(((high - low) % 1.0).mean())
+    volume = run.volume_a3 * max(1 - oxide_share, 1e-6)
+    temperature = float(options.temperature_k or 0.0)
+    matrix, shell = (
+        conductivity(value, value, run.n_ions, volume, temperature, charge=options.charge).ms_per_cm
+        for value in diffusivities
+    )
+    return coated_spheres_curve(
+        np.linspace(0.0, 0.3, 7), PARTICLE_RADIUS_A, options.region_width_a, (matrix, shell, 0.0), 48, 2
+    )
 
 
 def _with_normal_last(normal: Any) -> Any:

@@ -13,6 +13,7 @@ from lizrcl_flows.science.analysis.motion import attempted, framework_cations
 from lizrcl_flows.science.analysis.run import RunData
 from lizrcl_flows.science.local_order.chains import chain_fragments
 from lizrcl_flows.science.local_order.coordination import Along, coordination, coordination_profile
+from lizrcl_flows.science.local_order.csm import REGULAR
 from lizrcl_flows.science.local_order.polyhedra import ion_polyhedra
 from lizrcl_flows.science.local_order.rdf import radial_distribution
 from lizrcl_flows.science.local_order.residence import contacts_within, residence
@@ -139,6 +140,7 @@ def polyhedra_of(run: RunData, options: Options, layout: Layout) -> Finding:
         "volume_a3": np.concatenate([part.volume_a3 for part in parts]),
         "csm": np.concatenate([part.csm for part in parts]),
         "cn": np.concatenate([part.cn for part in parts]),
+        "csm_regular": np.concatenate([part.csm_regular for part in parts]),
         "regions": np.concatenate(regions),
     }
     results: dict[str, Any] = {"too_few_ligands_share": float((arrays["cn"] < 4).mean())}
@@ -149,6 +151,7 @@ def polyhedra_of(run: RunData, options: Options, layout: Layout) -> Finding:
                 "share": float(of.mean()),
                 "volume_median_a3": float(np.nanmedian(arrays["volume_a3"][of])),
                 "csm_median": float(np.nanmedian(arrays["csm"][of])),
+                f"csm_{REGULAR[number].replace(':', '')}_median": float(np.nanmedian(arrays["csm_regular"][of])),
             }
     parameters = {"cutoff_a": options.cutoff_a, "n_frames": len(chosen)}
     return Finding("polyhedra", POLYHEDRA, len(chosen), parameters, results, arrays)
