@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from lizrcl_flows.gpumd.orientation import standard_orientation
 from lizrcl_flows.gpumd.source_netcdf import TYPE_NAMES
 
 _N_RECORDS_AT = 4
@@ -22,29 +23,6 @@ _LABELS = {"spatial": "xyz", "cell_spatial": "abc"}
 _ANGLES = ("alpha", "beta", "gamma")
 
 Floats = npt.NDArray[np.float64]
-
-
-def standard_orientation(cell: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return lengths (A) and angles (degrees) of a cell, and the rotation of row vectors into its standard orientation.
-
-    There a lies along x and b in the xy plane. Of a left-handed cell the rotation is a reflection as well.
-
-    Parameters
-    ----------
-    cell
-        Cell vectors in rows (A), shape (3, 3).
-    """
-    lengths = np.linalg.norm(cell, axis=1)
-    unit = cell / lengths[:, None]
-    cosines = np.array([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]])
-    angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
-    x = unit[0]
-    y = unit[1] - (unit[1] @ x) * x
-    y /= np.linalg.norm(y)
-    z = np.cross(x, y)
-    if unit[2] @ z < 0:
-        z = -z
-    return lengths, angles, np.stack([x, y, z], axis=1)
 
 
 class NetcdfWriter:

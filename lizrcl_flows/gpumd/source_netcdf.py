@@ -1,6 +1,5 @@
 """AMBER NetCDF, as GPUMD's ``dump_netcdf`` of any release and ours write it, as a `TrajectorySource`."""
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,14 @@ import numpy.typing as npt
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.gpumd.model_xyz import read_model_xyz
 from lizrcl_flows.gpumd.netcdf_records import Records, map_records
+from lizrcl_flows.gpumd.orientation import cell_of, standard_orientation
 from lizrcl_flows.gpumd.source import SourceFrame, TrajectorySource, with_volume
 
 TYPE_NAMES = "type_names"
 """Global attribute of our own files: the chemical symbols of types 0, 1, ..."""
+
+_LATER_GPUMD = "gpumd_quantities"
+"""Global attribute of GPUMD's files since the dump keywords changed in August 2026."""
 
 _CELL_AND_PLACE = ("cell_lengths", "cell_angles", "coordinates")
 
@@ -34,6 +37,7 @@ class NetcdfSource(TrajectorySource):
             raise InputError(f"{path}: there is no whole frame in this file")
         self._records = records
         self.species = _species(path, records, elements)
+        self._turn = _turn(path, records)
         self.n_frames = records.n_records
         self.cut_short = records.cut_short
         self.has_unwrapped = "unwrapped_coordinates" in records.variables
@@ -47,7 +51,7 @@ class NetcdfSource(TrajectorySource):
         for number in range(self._records.n_records):
             found = [*np.asarray(lengths[number]).tolist(), *np.asarray(angles[number]).tolist()]
             if found != shape:  # frames may share a cell that stays the same
-                shape, cell = found, with_volume(_cell(found), f"{self.path}, frame {number}")
+                shape, cell = found, with_volume(cell_of(found) @ self._turn, f"{self.path}, frame {number}")
             yield SourceFrame(
                 cell=cell,
                 positions=_native(coordinates[number][pick]),
@@ -75,19 +79,6 @@ def _native(values: Any) -> npt.NDArray[np.floating[Any]]:
     return array.astype(array.dtype.newbyteorder("="))
 
 
-def _cell(shape: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Return the cell of three lengths (A) and three angles (degrees) in the standard orientation.
-
-    There a lies along x and b in the xy plane.
-    """
-    a, b, c = shape[:3]
-    alpha, beta, gamma = (math.cos(math.radians(angle)) if angle != 90 else 0.0 for angle in shape[3:])
-    sine = math.sqrt(max(0.0, 1 - gamma**2))
-    y = (alpha - beta * gamma) / sine if sine > 0 else 0.0
-    height = math.sqrt(max(0.0, 1 - beta**2 - y**2))
-    return np.array([[a, 0.0, 0.0], [b * gamma, b * sine, 0.0], [c * beta, c * y, c * height]])
-
-
 def _species(path: Path, records: Records, elements: Sequence[str] | None) -> tuple[str, ...]:
     """Name the atoms: by the symbols given, the file's own, or a model.xyz beside it."""
     n_atoms = records.variables["coordinates"].shape[1]
@@ -110,6 +101,18 @@ def _species(path: Path, records: Records, elements: Sequence[str] | None) -> tu
         f"{path} does not name its elements; put the model.xyz of the run beside it, or name the elements of its types "
         "in order"
     )
+
+
+def _turn(path: Path, records: Records) -> npt.NDArray[np.float64]:
+    """Return the rotation that takes the cell from its standard orientation to where the positions are.
+
+    Positions of GPUMD up to v5.6 stay in the orientation of model.xyz, of which the file knows nothing; later ones are
+    turned with the cell, and such files say which quantities they hold.
+    """
+    beside = path.with_name("model.xyz")
+    if records.attributes.get("program") != "GPUMD" or _LATER_GPUMD in records.attributes or not beside.is_file():
+        return np.eye(3)
+    return np.asarray(standard_orientation(read_model_xyz(beside).cell)[2].T)
 
 
 def _hdf5_records(path: Path) -> Records:

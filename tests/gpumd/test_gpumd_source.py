@@ -9,7 +9,8 @@ from scipy.io import netcdf_file
 from lizrcl_flows.errors import InputError
 from lizrcl_flows.gpumd.extended_xyz import FrameFormat, format_lattice
 from lizrcl_flows.gpumd.mapped_file import MappedFile
-from lizrcl_flows.gpumd.netcdf_writer import NetcdfWriter, standard_orientation
+from lizrcl_flows.gpumd.netcdf_writer import NetcdfWriter
+from lizrcl_flows.gpumd.orientation import standard_orientation
 from lizrcl_flows.gpumd.source import open_trajectory
 
 TRICLINIC = np.array([[11.0, 0, 0], [2.0, 12.0, 0], [-1.0, 3.0, 13.0]])
@@ -116,6 +117,29 @@ def test_a_netcdf_file_without_names_needs_them(tmp_path: Path) -> None:
     assert open_trajectory(tmp_path / "run.nc", ["Na", "F"]).species == ("Na",) * 3 + ("F",) * 4
     write_xyz(tmp_path / "model.xyz", positions_of(1), [0], unwrapped=False)
     assert open_trajectory(tmp_path / "run.nc").species == tuple(SPECIES)
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["up to v5.6", "later"])
+def test_positions_of_older_gpumd_stay_in_the_orientation_of_model_xyz(tmp_path: Path, later: bool) -> None:
+    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))[0]
+    cell, positions = TRICLINIC @ turn, positions_of(2) @ turn
+    write_netcdf(tmp_path / "movie.nc", positions, cell)
+    with netcdf_file(tmp_path / "movie.nc", "a") as file:
+        file.program = "GPUMD"
+        if later:
+            file.gpumd_quantities = "unwrapped_position"
+        else:
+            file.variables["coordinates"][:] = positions
+            file.variables["unwrapped_coordinates"][:] = positions + 20.0
+    rows = FrameFormat(SPECIES, [("pos", 3, "%.10f")])
+    (tmp_path / "model.xyz").write_text(rows.render(format_lattice(cell), [positions[0]]))
+    with open_trajectory(tmp_path / "movie.nc") as source:
+        found = source.read()
+    fractional = found.positions @ np.linalg.inv(found.cells)
+    np.testing.assert_allclose(fractional, positions @ np.linalg.inv(cell), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(found.cells[0], axis=1), np.linalg.norm(cell, axis=1))
+    if not later:
+        np.testing.assert_allclose(found.cells[1], cell, atol=1e-9)
 
 
 def test_a_direction_that_is_not_periodic_has_no_length_in_netcdf_and_is_refused(tmp_path: Path) -> None:
