@@ -95,9 +95,10 @@ def _documents(series: list[Transport], protocol: str) -> Iterator[Transport]:
 def _law(series: list[Transport], protocol: str, fit: ArrheniusFit) -> Transport:
     first = series[0]
     sources = tuple(transport.id for transport in series)
+    trajectories = tuple(dict.fromkeys(name for transport in series for name in transport.trajectories))
     return Transport(
         kind="arrhenius",
-        trajectories=tuple(dict.fromkeys(name for transport in series for name in transport.trajectories)),
+        trajectories=trajectories,
         species=first.species,
         protocol=protocol,
         parameters={"extrapolated_to_k": ROOM_TEMPERATURE_K},
@@ -124,5 +125,5 @@ def _law(series: list[Transport], protocol: str, fit: ArrheniusFit) -> Transport
         n_lags=0,
         lag_ps=np.zeros(0),
         msd_a2=np.zeros(0),
-        parents=sources,
+        parents=(*sources, *trajectories),
     )

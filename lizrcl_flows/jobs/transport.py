@@ -121,7 +121,9 @@ def _conductivities(trajectory: Trajectory, run: RunData, found: TransportFindin
             )
 
 
-def conductivity_document(value: Conductivity, protocol: str, sources: tuple[str, ...], **place: Any) -> Transport:
+def conductivity_document(
+    value: Conductivity, protocol: str, sources: tuple[str, ...], *, trajectories: tuple[str, ...], **place: Any
+) -> Transport:
     """Return the document of a conductivity that follows from other transports."""
     return Transport(
         kind="conductivity",
@@ -135,7 +137,8 @@ def conductivity_document(value: Conductivity, protocol: str, sources: tuple[str
         n_lags=0,
         lag_ps=np.zeros(0),
         msd_a2=np.zeros(0),
-        parents=sources,
+        trajectories=trajectories,
+        parents=(*sources, *trajectories),
         **place,
     )
 
