@@ -122,7 +122,10 @@ def _hdf5_records(path: Path) -> Records:
         raise InputError(
             f"{path} is compressed NetCDF (HDF5), which needs h5py (`pip install h5py`); uncompressed one does not"
         ) from None
-    file = h5py.File(path, "r")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:  # as it is where the program that wrote it was killed
+        raise InputError(f"{path} cannot be read as compressed NetCDF (HDF5): {error}") from None
     variables = {name: entry for name, entry in file.items() if isinstance(entry, h5py.Dataset)}
     attributes = {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
     count = min((len(variables[name]) for name in _CELL_AND_PLACE if name in variables), default=0)

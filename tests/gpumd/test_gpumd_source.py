@@ -214,6 +214,7 @@ def test_formats_of_ase_are_read(tmp_path: Path) -> None:
             b'1\nLattice="9 0 0 0 9 0 0 0 0" Properties=species:S:1:pos:R:3\nLi 0 0 0\n',
             "frame 0: the cell has no volume",
         ),
+        (b"\x89HDF\r\n\x1a\n", "compressed NetCDF .HDF5.(, which needs h5py|: )"),
         (b"CDF\x02\x00\x00\x00\x01\x00\x00\x00\x07", "header of this NetCDF file is damaged"),
     ],
 )
