@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lizrcl_flows.errors import InputError
+from lizrcl_flows.gpumd.growing import Growing
 
 _LOG = logging.getLogger(__name__)
 
@@ -163,11 +164,12 @@ class TrajectorySource(ABC):
         InputError
             If there is no whole frame, or one other than the last is malformed.
         """
-        positions, unwrapped, cells, times = [], [], [], []
+        positions, unwrapped = Growing(), Growing()
+        cells, times = [], []
         for frame in self.frames(select, stride=stride):
-            positions.append(np.asarray(frame.positions, dtype=np.float32))
+            positions.append(frame.positions)
             if frame.unwrapped is not None:
-                unwrapped.append(np.asarray(frame.unwrapped, dtype=np.float32))
+                unwrapped.append(frame.unwrapped)
             cells.append(frame.cell)
             times.append(frame.time_ps)
         if not cells:
@@ -176,8 +178,8 @@ class TrajectorySource(ABC):
         known = [time for time in times if time is not None]
         return Paths(
             species=self.species if chosen is None else tuple(self.species[index] for index in chosen),
-            positions=np.array(positions),
-            unwrapped=np.array(unwrapped) if len(unwrapped) == len(cells) else None,
+            positions=positions.finish(),
+            unwrapped=unwrapped.finish() if len(unwrapped) == len(cells) else None,
             cells=np.array(cells),
             times_ps=np.array(known) if len(known) == len(cells) else None,
             n_repeated=self.n_repeated,

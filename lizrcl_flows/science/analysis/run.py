@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lizrcl_flows.errors import InputError
+from lizrcl_flows.gpumd.growing import Growing
 from lizrcl_flows.gpumd.source import SourceFrame, TrajectorySource
 
 FEWEST_FRAMES = 3
@@ -164,7 +165,7 @@ class _Follower:
         self._centre = np.zeros(3)
         self.cells: list[npt.NDArray[np.float64]] = []
         self.times: list[float | None] = []
-        self._paths: list[npt.NDArray[np.float32]] = []
+        self._paths = Growing()
         self._samples: dict[int, npt.NDArray[np.float32]] = {}
 
     def take(self, frame: SourceFrame) -> None:
@@ -178,7 +179,7 @@ class _Follower:
         settled = self._unwrapped - (centre - self._centre)
         self.cells.append(cell)
         self.times.append(frame.time_ps)
-        self._paths.append(settled[self._ions].astype(np.float32))
+        self._paths.append(settled[self._ions])
         if number % self._stride == 0:
             self._keep(number, settled)
 
@@ -240,7 +241,7 @@ class _Follower:
             ion=ion,
             dt_ps=dt_ps,
             cells=np.array(self.cells[first:]),
-            paths=np.array(self._paths[first:]),
+            paths=self._paths.finish()[first:],
             sample_frames=np.array(list(kept)),
             samples=np.array(list(kept.values())),
             cut_short=self._source.cut_short,
