@@ -11,6 +11,7 @@ from lizrcl_flows.documents.quantities import (
     Energy,
     EnergyPerAtom,
     Force,
+    Index,
     Number,
     Pressure,
     Seconds,
@@ -79,6 +80,7 @@ class Trajectory(Document):
         "equilibration_temperature_k",
         "heating_steps",
         "correct_velocity_every",
+        "member",
     )
     added_later: ClassVar[tuple[str, ...]] = (
         "level",
@@ -86,11 +88,13 @@ class Trajectory(Document):
         "equilibration_temperature_k",
         "heating_steps",
         "correct_velocity_every",
+        "member",
     )
 
     purpose: Literal["sampling", "exploration", "production"]
     structure: str
-    committee: str | None = Field(description="its first member drives the run; none where a `level` does")
+    committee: str | None = Field(description="one of its members drives the run; none where a `level` does")
+    member: Index = Field(default=0, description="place in the committee of the member that drives the run")
     level: str | None = Field(
         default=None, description="level of theory that drives a run of purpose sampling: a foundation model, say"
     )

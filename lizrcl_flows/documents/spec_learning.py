@@ -259,6 +259,7 @@ class ProductionSpec(Record):
         "piece_steps",
         "correct_velocity_every",
         "trajectory_format",
+        "members",
     )
 
     phase: Name = Field(description="phase, interface as it was built, or one of study-1 to study-4")
@@ -285,6 +286,10 @@ class ProductionSpec(Record):
         default="xyz", description="netcdf where the program can write it: less than half the size, read far faster"
     )
     diffusing_species: Symbol = "Li"
+    members: Positive = Field(
+        default=1,
+        description="members of the committee that each drive a run: their spread is the potential's part of the error",
+    )
 
     @model_validator(mode="after")
     def _temperatures_are_told_once(self) -> "ProductionSpec":
@@ -324,7 +329,17 @@ class ProductionSpec(Record):
     @classmethod
     def runs(cls, production: "Sequence[ProductionSpec]") -> "list[tuple[ProductionSpec, float]]":
         """Return the single runs that entries of a campaign file stand for, each with its temperature (K)."""
-        return [(entry, temperature) for entry in production for temperature in entry.temperatures]
+        return [(entry, temperature) for entry, temperature, _ in cls.driven_runs(production)]
+
+    @classmethod
+    def driven_runs(cls, production: "Sequence[ProductionSpec]") -> "list[tuple[ProductionSpec, float, int]]":
+        """Return the single runs with temperature (K) and place in the committee of the member that drives each."""
+        return [
+            (entry, temperature, member)
+            for entry in production
+            for temperature in entry.temperatures
+            for member in range(entry.members)
+        ]
 
 
 class BudgetSpec(Record):

@@ -90,7 +90,10 @@ class Transport(Document):
     )
     temperatures_k: tuple[Temperature, ...] = Field(default=(), description="that an Arrhenius law was fitted over")
     diffusivities: tuple[Diffusivity, ...] = Field(default=(), description="at these temperatures")
-    diffusivities_std: tuple[Diffusivity, ...] = ()
+    diffusivities_std: tuple[Diffusivity, ...] = Field(default=(), description="of sampling")
+    committee_spreads: tuple[Number, ...] = Field(
+        default=(), description="standard deviation of ln D between members that each drove a run, beyond sampling"
+    )
     non_arrhenius: bool = Field(default=False, description="the points do not lie on one line within their errors")
     conductivity: Conductivity | None = None
     conductivity_low: Conductivity | None = Field(default=None, description="one standard uncertainty below, of its ln")

@@ -46,8 +46,8 @@ class ProductionMaker(Maker):
         """
         jobs, measured, runs = [], [], []
         committee = committee_of_turn(turn)
-        for number, (run, temperature_k) in enumerate(ProductionSpec.runs(campaign.current.production)):
-            place = f"{run.phase} {temperature_k:g} K"
+        for number, (run, temperature_k, member) in enumerate(ProductionSpec.driven_runs(campaign.current.production)):
+            place = f"{run.phase} {temperature_k:g} K" + (f" by member {member}" if run.members > 1 else "")
             md = in_category(produce(campaign.id, number, self.dynamics, committee), "gpu", f"produce {place}")
             diffusion = in_category(
                 measure_diffusion(campaign.id, md.output, run.diffusing_species), "cpu", f"diffusion {place}"

@@ -12,6 +12,7 @@ from lizrcl_flows.jobs.context import open_archive, provenance
 from lizrcl_flows.jobs.transport import MAIN, PAPER, conductivity_document
 from lizrcl_flows.science.transport.arrhenius import ArrheniusFit, arrhenius
 from lizrcl_flows.science.transport.conductivity import conductivity
+from lizrcl_flows.science.transport.members import MembersMean, mean_of_members
 
 ROOM_TEMPERATURE_K = 300.0
 
@@ -67,11 +68,15 @@ def _series(archive: Archive, names: Sequence[str], protocol: str) -> Iterator[S
 
 def _documents(series: list[Transport], protocol: str) -> Iterator[Transport]:
     """Yield the law, and the conductivity at room temperature that follows from it."""
-    temperatures = [transport.temperature_k for transport in series]
-    values = [float(transport.diffusivity or 0.0) for transport in series]
-    stds = [float(transport.diffusivity_std or 0.0) for transport in series]
-    fit = arrhenius(np.array(temperatures), np.array(values), np.array(stds), at_k=ROOM_TEMPERATURE_K)
-    law = _law(series, protocol, fit)
+    points = _points(series)
+    fit = arrhenius(
+        np.array(list(points)),
+        np.array([point.diffusivity for point in points.values()]),
+        np.array([point.std for point in points.values()]),
+        at_k=ROOM_TEMPERATURE_K,
+        committee_spread=np.array([point.ln_spread for point in points.values()]),
+    )
+    law = _law(series, protocol, points, fit)
     yield law
     first = series[0]
     if protocol != MAIN or first.volume_a3 is None:
@@ -92,7 +97,21 @@ def _documents(series: list[Transport], protocol: str) -> Iterator[Transport]:
     )
 
 
-def _law(series: list[Transport], protocol: str, fit: ArrheniusFit) -> Transport:
+def _points(series: list[Transport]) -> dict[float, MembersMean]:
+    """Return one coefficient for each temperature: the mean over the members that drove a run at it."""
+    by_temperature: dict[float, list[Transport]] = {}
+    for transport in series:
+        by_temperature.setdefault(transport.temperature_k, []).append(transport)
+    return {
+        temperature: mean_of_members(
+            np.array([float(transport.diffusivity or 0.0) for transport in same]),
+            np.array([float(transport.diffusivity_std or 0.0) for transport in same]),
+        )
+        for temperature, same in sorted(by_temperature.items())
+    }
+
+
+def _law(series: list[Transport], protocol: str, points: dict[float, MembersMean], fit: ArrheniusFit) -> Transport:
     first = series[0]
     sources = tuple(transport.id for transport in series)
     trajectories = tuple(dict.fromkeys(name for transport in series for name in transport.trajectories))
@@ -117,9 +136,10 @@ def _law(series: list[Transport], protocol: str, fit: ArrheniusFit) -> Transport
         activation_energy_std=fit.activation_energy_std_ev,
         ln_prefactor=fit.ln_d0,
         fit_covariance=fit.covariance,
-        temperatures_k=tuple(transport.temperature_k for transport in series),
-        diffusivities=tuple(float(transport.diffusivity or 0.0) for transport in series),
-        diffusivities_std=tuple(float(transport.diffusivity_std or 0.0) for transport in series),
+        temperatures_k=tuple(points),
+        diffusivities=tuple(point.diffusivity for point in points.values()),
+        diffusivities_std=tuple(point.std for point in points.values()),
+        committee_spreads=tuple(point.ln_spread for point in points.values()),
         chi2_per_dof=fit.chi2_per_dof,
         non_arrhenius=fit.non_arrhenius,
         n_lags=0,

@@ -76,17 +76,20 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class Driver:
-    """What gives the forces: a committee, whose first member drives the run, or a level of theory.
+    """What gives the forces: a committee, one of whose members drives the run, or a level of theory.
 
     Attributes
     ----------
     engine
         Dynamics engine as the trajectory names it.
+    member
+        Place of the driving member in the committee.
     """
 
     engine: str
     committee: Committee | None = None
     level: str | None = None
+    member: int = 0
 
     @property
     def parent(self) -> str:
@@ -165,7 +168,8 @@ def _integrated(
 ) -> Trajectory:
     """Run the dynamics and return the trajectory's document, its files stored."""
     plan, driver, dynamics, goes_on = run
-    members = committee_files(archive, driver.committee, directory / "committee") if driver.committee else ()
+    members = committee_files(archive, driver.committee, directory / "committee") if driver.committee else []
+    members = [*members[driver.member :], *members[: driver.member]]
     request = DynamicsRequest(
         structure=structure,
         potentials=members,
@@ -252,4 +256,5 @@ def _identity(campaign: Campaign, plan: RunPlan, structure: Structure, driver: D
         "equilibration_temperature_k": plan.equilibration_temperature_k,
         "heating_steps": plan.heating_steps,
         "correct_velocity_every": plan.correct_velocity_every,
+        "member": driver.member,
     }

@@ -34,7 +34,8 @@ def produce(campaign_id: str, number: int, dynamics: Dynamics, committee: str | 
     with open_archive() as archive:
         campaign = archive.get(Campaign, campaign_id)
         driving = _committee(archive, campaign, committee)
-        driver = Driver(campaign.current.exploration.engine, driving)
+        member = _member(campaign, number, driving)
+        driver = Driver(campaign.current.exploration.engine, driving, member=member)
         plan = production_plan(archive, campaign, number, driving)
         try:
             return run_once(archive, campaign, plan, driver, dynamics, lambda next_s: fits(seconds_left(), next_s))
@@ -79,6 +80,24 @@ def production_plan(archive: Archive, campaign: Campaign, number: int, committee
         piece_steps=run.piece_steps,
         trajectory_format=run.trajectory_format,
     )
+
+
+def _member(campaign: Campaign, number: int, committee: Committee) -> int:
+    """Return the place of the member that drives a run.
+
+    Raises
+    ------
+    InputError
+        If the committee has no such member, or the campaign file no such run.
+    """
+    runs = ProductionSpec.driven_runs(campaign.current.production)
+    member = runs[number][2] if number < len(runs) else 0
+    if member >= len(committee.members):
+        raise InputError(
+            f"campaign {campaign.name}: production asks for {member + 1} members or more, but {committee.id} has "
+            f"{len(committee.members)}"
+        )
+    return member
 
 
 def _study_cell(archive: Archive, campaign: Campaign, phase: str) -> str | None:
