@@ -11,10 +11,10 @@ from lizrcl_flows.cli.lazy import SuggestingGroup
 from lizrcl_flows.cli.local_runs import local_run, shown, workdir_option
 from lizrcl_flows.cli.output import emit_json, say, show, table
 from lizrcl_flows.cli.planning import plan
-from lizrcl_flows.cli.progress import ENDED, closed_generations
 from lizrcl_flows.cli.promotion import promote, rollback
 from lizrcl_flows.cli.session import dry_run_option, find_campaign, json_option, open_archive
 from lizrcl_flows.cli.status import campaign_status, print_status, status
+from lizrcl_flows.flows.progress import ENDED, closed_generations
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive

@@ -7,15 +7,10 @@ import click
 from lizrcl_flows.cli.generations_diff import diff
 from lizrcl_flows.cli.lazy import SuggestingGroup
 from lizrcl_flows.cli.output import emit_json, pairs, say, show, table
-from lizrcl_flows.cli.progress import (
-    GENERATION_HEADER,
-    closed_generations,
-    generation_cells,
-    generation_row,
-    rejection_lines,
-)
+from lizrcl_flows.cli.progress import GENERATION_HEADER, generation_cells, rejection_lines
 from lizrcl_flows.cli.session import find_campaign, json_option, open_archive
 from lizrcl_flows.errors import NotFoundError
+from lizrcl_flows.flows.progress import closed_generations, generation_row
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive

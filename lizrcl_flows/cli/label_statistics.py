@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from lizrcl_flows.cli.noun_table import NOUNS
 from lizrcl_flows.cli.output import emit_json, say, show, table
 from lizrcl_flows.cli.session import open_archive
+from lizrcl_flows.science.document_tables import NOUNS
 
 DEFAULT_GROUPS = "phase,status"
 

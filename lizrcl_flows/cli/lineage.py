@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from lizrcl_flows.cli.noun_table import value_at
 from lizrcl_flows.cli.output import emit_json, plain, show, text
 from lizrcl_flows.cli.session import document_kind, open_archive
 from lizrcl_flows.errors import InputError, NotFoundError
+from lizrcl_flows.science.wording import plural
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -22,33 +22,6 @@ Direction = Literal["up", "down"]
 
 FOLD_ABOVE = 2
 """More documents of a kind than this become one line: a committee is one line, not four."""
-
-DETAILS = {
-    "cam": ("name",),
-    "str": ("formula", "phase", "origin.kind"),
-    "can": ("phase", "verdict", "eps"),
-    "lab": ("status", "purpose", "phase", "reason"),
-    "lev": ("code",),
-    "dat": ("split", "n_labels"),
-    "mod": ("member", "seed"),
-    "com": (),
-    "eva": ("kind", "n_structures"),
-    "gen": ("index", "state"),
-    "tra": ("purpose", "phase", "ensemble", "temperature_k", "health.status"),
-    "tsp": ("species", "temperature_k", "protocol", "status"),
-    "ana": ("kind", "temperature_k", "status"),
-}
-"""What a line of the tree says about a document of each kind."""
-
-WORDS = {
-    "temperature_k": "{} K",
-    "n_labels": "{} labels",
-    "n_structures": "{} structures",
-    "eps": "eps {} eV/A",
-    "seed": "seed {}",
-    "member": "member {}",
-    "index": "generation {}",
-}
 
 
 @click.command()
@@ -181,16 +154,18 @@ def lineage_tree(
     opened: Collection[str] = (),
 ) -> "Tree":
     """Return the lineage of a document as a tree to print."""
-    fold_above = sys.maxsize if unfolded else FOLD_ABOVE
-    trunk = archive.lineage.tree(document_id, direction, depth, fold_above, opened=opened)
-    details = _details(archive, list(_branches(trunk)))
     from rich.tree import Tree
 
-    tree = Tree(_line(trunk, details), guide_style="dim")
+    from lizrcl_flows.archive.describing import details
+
+    fold_above = sys.maxsize if unfolded else FOLD_ABOVE
+    trunk = archive.lineage.tree(document_id, direction, depth, fold_above, opened=opened)
+    told = details(archive, [branch.id for branch in _branches(trunk) if branch.id])
+    tree = Tree(_line(trunk, told), guide_style="dim")
     pending = [(tree, trunk)]
     while pending:
         parent, branch = pending.pop()
-        pending.extend((parent.add(_line(child, details)), child) for child in branch.children)
+        pending.extend((parent.add(_line(child, told)), child) for child in branch.children)
     return tree
 
 
@@ -200,30 +175,7 @@ def _branches(branch: "Branch") -> "Iterator[Branch]":
         yield from _branches(child)
 
 
-def _details(archive: "Archive", branches: "list[Branch]") -> dict[str, str]:
-    """Return what is remarkable about each single document, one query a kind."""
-    from lizrcl_flows.documents import BY_PREFIX
-
-    by_kind: dict[str, list[str]] = {}
-    for branch in branches:
-        if branch.id:
-            by_kind.setdefault(branch.kind, []).append(branch.id)
-    told = {}
-    for kind, names in by_kind.items():
-        fields = DETAILS.get(kind, ())
-        if fields:
-            for record in archive.find_records(BY_PREFIX[kind], {"_id": {"$in": names}}, fields=fields):
-                told[record["_id"]] = ", ".join(
-                    _told(record, field) for field in fields if value_at(record, field) not in (None, "")
-                )
-    return told
-
-
-def _told(record: dict[str, Any], field: str) -> str:
-    return WORDS.get(field, "{}").format(text(value_at(record, field)))
-
-
-def _line(branch: "Branch", details: dict[str, str]) -> str:
+def _line(branch: "Branch", told: dict[str, str]) -> str:
     from lizrcl_flows.archive.provenance_export import kind_name
 
     name = kind_name(branch.kind)
@@ -231,13 +183,6 @@ def _line(branch: "Branch", details: dict[str, str]) -> str:
         where = "" if branch.generation is None else f" of generation {branch.generation}"
         line = f"[bold]{branch.n} {plural(name)}[/bold]{where}"
     else:
-        told = details.get(branch.id, "")
-        line = f"[bold]{name}[/bold] {branch.id}{f'  [dim]{plain(told)}[/dim]' if told else ''}"
+        said = told.get(branch.id, "")
+        line = f"[bold]{name}[/bold] {branch.id}{f'  [dim]{plain(said)}[/dim]' if said else ''}"
     return line + (" [dim](shown above)[/dim]" if branch.shown_above else "")
-
-
-def plural(name: str) -> str:
-    """Return the plural of a kind of document."""
-    if name == "analysis":
-        return "analyses"
-    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"

@@ -69,8 +69,8 @@ def shown(archive: "Archive", campaign_id: str) -> Iterator[None]:
 def _snapshot(archive: "Archive", campaign_id: str, elapsed_s: float) -> "Snapshot":
     from lizrcl_flows.cli.demo.display import Snapshot
     from lizrcl_flows.cli.demo.underway import with_runs_under_way
-    from lizrcl_flows.cli.progress import campaign_progress, closed_generations, generation_row
     from lizrcl_flows.documents import Campaign
+    from lizrcl_flows.flows.progress import campaign_progress, closed_generations, generation_row
     from lizrcl_flows.settings import load_settings
 
     settings = load_settings()

@@ -13,12 +13,12 @@ from lizrcl_flows.cli.bulk_exports import ENDINGS
 from lizrcl_flows.cli.imports import import_labels
 from lizrcl_flows.cli.label_statistics import statistics_command
 from lizrcl_flows.cli.lazy import SuggestingGroup
-from lizrcl_flows.cli.noun_table import EXPENDABLE, HELP, NOUNS, Noun, value_at
 from lizrcl_flows.cli.orderings import order
 from lizrcl_flows.cli.output import console, emit_json, natural_width, pairs, say, show, table
 from lizrcl_flows.cli.quarantine import quarantine
 from lizrcl_flows.cli.session import dry_run_option, json_option, open_archive
 from lizrcl_flows.errors import BackendError, InputError
+from lizrcl_flows.science.document_tables import EXPENDABLE, HELP, NOUNS, Noun, value_at
 
 DEFAULT_LIMIT = 20
 FOLDED = 26

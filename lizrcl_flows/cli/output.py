@@ -1,19 +1,31 @@
 """How results look: JSON, tables and key-value lists on stdout, narration on stderr."""
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lizrcl_flows.science.wording import NOTHING, jsonable, number, text
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-NOTHING = "-"
-"""What stands where there is no value."""
+__all__ = [
+    "NOTHING",
+    "console",
+    "emit_json",
+    "jsonable",
+    "natural_width",
+    "number",
+    "pairs",
+    "plain",
+    "say",
+    "show",
+    "table",
+    "text",
+]
 
 PLAIN_WIDTH = 240
 """Columns of a table that goes into a file or a pipe: wide enough that nothing is cut."""
@@ -53,53 +65,6 @@ def show(renderable: "RenderableType", *, cut: bool = False) -> None:
 def emit_json(value: Any) -> None:
     """Print a value as JSON on stdout. Numbers that JSON does not know (infinite, not a number) become null."""
     click.echo(json.dumps(jsonable(value), indent=2, ensure_ascii=False))
-
-
-def jsonable(value: Any) -> Any:
-    """Return a value made of what JSON knows."""
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [jsonable(item) for item in value]
-    return _foreign(value)
-
-
-def _foreign(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if hasattr(value, "tolist"):
-        return jsonable(value.tolist())
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def text(value: Any, digits: int = 4) -> str:
-    """Return a value as a person reads it: few digits, short times, lists without brackets."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return number(value, digits)
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, Mapping):
-        value = [f"{key}={text(item, digits)}" for key, item in value.items()]
-    joined = ", ".join(text(item, digits) for item in value) if isinstance(value, list | tuple) else str(value)
-    return NOTHING if value is None or not joined else joined
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """Return a number with so many significant digits, or a dash; whole numbers stay whole."""
-    if value is None:
-        return NOTHING
-    if math.isfinite(value) and value == int(value) and abs(value) < 1e6:
-        return f"{value:.0f}"
-    if math.isfinite(value) and 1e-3 <= abs(value) < 1e6:
-        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-        return f"{value:.{decimals}f}"
-    return f"{value:.{digits}g}"
 
 
 def table(

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lizrcl_flows.cli.lineage import plural
 from lizrcl_flows.cli.output import emit_json, number, say, show, table
 from lizrcl_flows.cli.session import dry_run_option, json_option, open_archive
 from lizrcl_flows.errors import InputError
+from lizrcl_flows.science.wording import plural
 
 if TYPE_CHECKING:
     from lizrcl_flows.jobs.quarantine import BlastRadius, Plan

@@ -4,10 +4,10 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lizrcl_flows.cli.progress import closed_generations, holdout_errors
 from lizrcl_flows.cli.report_parts import Shown
 from lizrcl_flows.cli.report_production import arrhenius_shown
 from lizrcl_flows.cli.validation_figures import validation_figures
+from lizrcl_flows.flows.progress import closed_generations, holdout_errors
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive

@@ -4,9 +4,10 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lizrcl_flows.cli.coefficients import CM2_PER_S, coefficient_sentence, transports_of
 from lizrcl_flows.cli.output import number, text
 from lizrcl_flows.cli.report_parts import Section, Shown
+from lizrcl_flows.flows.coefficients import transports_of
+from lizrcl_flows.science.coefficient_words import CM2_PER_S, coefficient_sentence
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive

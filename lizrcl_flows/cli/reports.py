@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lizrcl_flows.cli.coefficients import campaign_transports
 from lizrcl_flows.cli.output import jsonable, say
-from lizrcl_flows.cli.progress import (
-    GENERATION_HEADER,
-    closed_generations,
-    generation_cells,
-    generation_row,
-    rejection_lines,
-)
+from lizrcl_flows.cli.progress import GENERATION_HEADER, generation_cells, rejection_lines
 from lizrcl_flows.cli.report_parts import Section
 from lizrcl_flows.cli.session import dry_run_option, find_campaign, open_archive
+from lizrcl_flows.flows.coefficients import campaign_transports
+from lizrcl_flows.flows.progress import closed_generations, generation_row
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive
@@ -89,9 +84,9 @@ def write_report(archive: "Archive", campaign: "Campaign", directory: Path) -> l
 
 def write_trajectory_report(archive: "Archive", trajectory: "Trajectory", directory: Path) -> list[Path]:
     """Write the report of one run into a folder; the files, report.html first."""
-    from lizrcl_flows.cli.coefficients import transports_of
     from lizrcl_flows.cli.report_files import write_sections
     from lizrcl_flows.cli.report_production import analyses_of, trajectory_facts, trajectory_sections
+    from lizrcl_flows.flows.coefficients import transports_of
 
     what = " ".join(dict.fromkeys(name for name in (trajectory.phase, trajectory.region) if name)) or trajectory.formula
     title = f"{trajectory.purpose.capitalize()} run, {what} at {trajectory.temperature_k:g} K"

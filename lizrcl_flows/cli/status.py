@@ -7,15 +7,9 @@ import click
 
 from lizrcl_flows.cli.estimates import cost_content, cost_lines
 from lizrcl_flows.cli.output import emit_json, number, pairs, say, show, table
-from lizrcl_flows.cli.progress import (
-    GENERATION_HEADER,
-    campaign_progress,
-    closed_generations,
-    generation_cells,
-    generation_row,
-    rejection_lines,
-)
+from lizrcl_flows.cli.progress import GENERATION_HEADER, generation_cells, rejection_lines
 from lizrcl_flows.cli.session import find_campaign, json_option, open_archive
+from lizrcl_flows.flows.progress import campaign_progress, closed_generations, generation_row
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive

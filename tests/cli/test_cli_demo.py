@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from lizrcl_flows.archive.worker_config import write_worker_config
-from lizrcl_flows.cli.coefficients import coefficient_sentence
 from lizrcl_flows.cli.demo.caretaker import Caretaker
 from lizrcl_flows.cli.demo.display import LineDisplay, Snapshot, panel
 from lizrcl_flows.cli.demo.session import MARK, delete_demo, exclusive
 from lizrcl_flows.cli.demo.underway import with_runs_under_way
 from lizrcl_flows.cli.demo.watch import watch
 from lizrcl_flows.cli.demo.workers import RESTART_SECONDS, Workers, end_leftover_workers
-from lizrcl_flows.cli.progress import Progress, Stage, campaign_progress
 from lizrcl_flows.cli.queue import Queue
 from lizrcl_flows.documents import Campaign, Transport
 from lizrcl_flows.errors import EngineError, InputError
+from lizrcl_flows.flows.progress import Progress, Stage, campaign_progress
 from lizrcl_flows.jobs.routing import in_category
+from lizrcl_flows.science.coefficient_words import coefficient_sentence
 
 PATIENCE_S = 60.0
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lizrcl_flows.cli.noun_table import NOUNS
 from lizrcl_flows.cli.nouns import reduced_formula, sort_keys
 from lizrcl_flows.documents import Label, Structure
+from lizrcl_flows.science.document_tables import NOUNS
 
 pytestmark = pytest.mark.mongo
 

@@ -4,12 +4,12 @@ from collections import Counter
 
 import pytest
 
-from lizrcl_flows.cli.progress import _exploration_stages
 from lizrcl_flows.documents import Campaign, Generation, Trajectory
 from lizrcl_flows.documents.campaigns import EXPLORATION, LedgerEntry
 from lizrcl_flows.engines.dynamics.gpumd import GpumdDynamics
 from lizrcl_flows.errors import LizrclError
 from lizrcl_flows.flows.campaigns import run_campaign
+from lizrcl_flows.flows.progress import _exploration_stages
 from lizrcl_flows.jobs.exploration import explore, ledgers_before, planned_runs, submit_exploration
 from lizrcl_flows.jobs.turns import turn_id
 

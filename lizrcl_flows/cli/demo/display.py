@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from lizrcl_flows.cli.output import console, number, say
-from lizrcl_flows.cli.progress import Progress, Stage, generation_sentence
+from lizrcl_flows.cli.progress import generation_sentence
+from lizrcl_flows.flows.progress import Progress, Stage
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lizrcl_flows.cli.coefficients import campaign_transports, coefficient_sentence
 from lizrcl_flows.cli.lineage import lineage_tree
 from lizrcl_flows.cli.output import say, show, table
-from lizrcl_flows.cli.progress import (
-    GENERATION_HEADER,
-    closed_generations,
-    generation_cells,
-    generation_row,
-    rejection_lines,
-)
+from lizrcl_flows.cli.progress import GENERATION_HEADER, generation_cells, rejection_lines
+from lizrcl_flows.flows.coefficients import campaign_transports
+from lizrcl_flows.flows.progress import closed_generations, generation_row
+from lizrcl_flows.science.coefficient_words import coefficient_sentence
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive

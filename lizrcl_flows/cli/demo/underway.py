@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lizrcl_flows.cli.progress import Progress, Stage
+from lizrcl_flows.flows.progress import Progress, Stage
 
 if TYPE_CHECKING:
     from lizrcl_flows.documents import Campaign

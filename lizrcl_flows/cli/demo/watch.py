@@ -9,9 +9,9 @@ from lizrcl_flows.cli.demo.display import Display, Snapshot
 from lizrcl_flows.cli.demo.underway import with_runs_under_way
 from lizrcl_flows.cli.demo.workers import Workers
 from lizrcl_flows.cli.output import say
-from lizrcl_flows.cli.progress import ENDED, campaign_progress, closed_generations, generation_row
 from lizrcl_flows.cli.queue import ACTIVE, Failure, Queue
 from lizrcl_flows.errors import EngineError
+from lizrcl_flows.flows.progress import ENDED, campaign_progress, closed_generations, generation_row
 
 if TYPE_CHECKING:
     from lizrcl_flows.archive import Archive

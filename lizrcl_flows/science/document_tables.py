@@ -1,4 +1,4 @@
-"""The document nouns of the command line: which columns their tables have and what they can be searched by."""
+"""Kinds of documents as tables: which columns they have and what they can be searched by."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +44,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Noun:
-    """A kind of document as the command line shows it."""
+    """A kind of document as tables show it."""
 
     name: str
     kind: str

@@ -2,46 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-from lizrcl_flows.cli.output import number
+from lizrcl_flows.science.wording import number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lizrcl_flows.archive import Archive
-    from lizrcl_flows.documents import Campaign, Transport
+    from lizrcl_flows.documents import Transport
 
 CM2_PER_S = 1e-4
 """One A^2/ps in cm^2/s."""
 
-MAIN_PROTOCOL = "gls_blocks"
-KINDS = ("diffusion", "arrhenius", "conductivity")
-"""In the order in which they follow from each other."""
-
 SPREAD_OF_SAMPLING = "the uncertainty is that of sampling, the potential's error comes on top"
 MEANING_OF_SPREAD = {"paper": "+- is the study's spread over correlated lags, not an uncertainty"}
 """What the number behind +- is, where a protocol means something else by it."""
-
-
-def campaign_transports(archive: "Archive", campaign: "Campaign") -> "list[Transport]":
-    """Return the coefficients of a campaign: those of our estimator first, then those of the study's protocol.
-
-    Laws of Arrhenius and conductivities come after the diffusion coefficients that they were made from.
-    """
-    from lizrcl_flows.documents import Trajectory
-
-    runs = archive.find_records(Trajectory, {"campaign": campaign.name, "purpose": "production"}, fields=["_id"])
-    return transports_of(archive, [record["_id"] for record in runs])
-
-
-def transports_of(archive: "Archive", trajectories: "Sequence[str]") -> "list[Transport]":
-    """Return what was measured in any of these runs, in the order of `campaign_transports`."""
-    from lizrcl_flows.documents import Transport
-
-    found = archive.find(Transport, {"trajectories": {"$in": list(trajectories)}})
-    return sorted(
-        found,
-        key=lambda entry: (KINDS.index(entry.kind), entry.protocol != MAIN_PROTOCOL, entry.temperature_k, entry.id),
-    )
 
 
 def coefficient_sentence(transport: "Transport") -> str:
