@@ -89,6 +89,16 @@ class CampaignSpec(Record):
     budget: BudgetSpec = BudgetSpec()
 
     @model_validator(mode="after")
+    def _members_exist(self) -> "CampaignSpec":
+        for run in self.production:
+            if run.members > self.training.committee_size:
+                raise ValueError(
+                    f"production: {run.members} members of phase '{run.phase}' are more than the committee's "
+                    f"{self.training.committee_size}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _names_exist(self) -> "CampaignSpec":
         phases = [phase.name for phase in self.phases]
         if len(set(phases)) != len(phases):

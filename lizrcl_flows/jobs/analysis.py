@@ -79,7 +79,7 @@ def _driving_model(archive: Archive, trajectory: Trajectory, directory: Path) ->
     if trajectory.committee is None:
         return None
     committee = archive.get(Committee, trajectory.committee)
-    return Path(committee_files(archive, committee, directory / "committee")[0])
+    return Path(committee_files(archive, committee, directory / "committee")[trajectory.member])
 
 
 def _deviations(archive: Archive, trajectory: Trajectory, run: RunData, directory: Path) -> tuple[Any, Any]:
