@@ -68,7 +68,7 @@ _EXTRA: dict[str, tuple[tuple[str, ...], ...]] = {
     "trajectories": (("phase", "generation"), ("formula",), ("structure",), ("committee",)),
     "transports": (("trajectories",), ("species", "temperature_k")),
     "analyses": (("trajectory", "kind"),),
-    "lineage": (("parents",), ("kind", "campaign"), ("campaign", "generation")),
+    "lineage": (("parents", "_id"), ("kind", "campaign"), ("campaign", "generation")),
     "events": (("subject", "-at"), ("kind", "at")),
     "attempts": (("subject",),),
     "turns": (("campaign_id", "turn"),),
