@@ -49,6 +49,9 @@ COMMANDS = {
     "report": LazyCommand(
         f"{_HERE}.reports:report", "figures and tables of a campaign or a run as one page", _EVIDENCE
     ),
+    "dashboard": LazyCommand(
+        "lizrcl_flows.dashboard.command:dashboard", "the archive in a browser, read-only", _EVIDENCE
+    ),
 }
 
 
