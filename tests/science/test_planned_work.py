@@ -49,8 +49,8 @@ def test_batches_and_bags_bound_a_training():
 
 def test_production_counts_supercells_and_equilibration():
     work = production_work(spec(), cells_of(spec(), SIZES))
-    assert work.stages["produce"].sizes == [27 * 8 * 65_000]
-    assert work.frames == {216: 600}
+    assert work.stages["produce"].sizes == [27 * 8 * 65_000] * 2  # at two temperatures
+    assert work.frames == {216: 2 * 600}
 
 
 def test_interfaces_that_are_not_built_are_taken_at_their_largest():
