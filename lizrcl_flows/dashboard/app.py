@@ -16,7 +16,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.dashboard.api import add_api
 from lizrcl_flows.dashboard.pages.candidate_map import candidate_map, chemiscope_dataset, chemiscope_structure
-from lizrcl_flows.dashboard.pages.document import document, find_document, listing
+from lizrcl_flows.dashboard.pages.document import document, file_of, find_document, listing
 from lizrcl_flows.dashboard.pages.fields import ID
 from lizrcl_flows.dashboard.pages.generation import generation
 from lizrcl_flows.dashboard.pages.lineage import branch, lineage, step
@@ -37,6 +37,9 @@ Turn = Annotated[int | None, Query(ge=0, le=100_000)]
 Kind = Annotated[Literal[tuple(BY_PREFIX)], Query()]  # type: ignore[valid-type]
 Number = Annotated[int, Query(ge=0, le=1_000_000)]
 STATUS_OF_ERRORS = {NotFoundError: 404, InputError: 400, BackendError: 503}
+
+LARGEST_FILE = 64 * 1024**2
+"""Bytes of a file that is sent: it passes through memory."""
 
 
 class Reader:
@@ -182,6 +185,12 @@ def _add_parts(app: FastAPI) -> None:
     def view_of_document(request: Request, name: str) -> Response:
         return JSONResponse(jsonable(request.app.state.reader.read(_view, name)))
 
+    @app.api_route("/documents/{name}/files/{sha256}", methods=["GET", "HEAD"])
+    def file_of_document(request: Request, name: str, sha256: str) -> Response:
+        content = request.app.state.reader.read(_file, name, sha256)
+        headers = {"Content-Disposition": "attachment"}  # nothing that was stored is shown as a page
+        return Response(content, media_type="application/octet-stream", headers=headers)
+
     @app.api_route("/campaigns/{name}/map/data", methods=["GET", "HEAD"])
     def map_data(request: Request, name: str, generation: Turn = None) -> Response:
         content = request.app.state.reader.read(candidate_map, name, generation)
@@ -194,6 +203,13 @@ def _add_parts(app: FastAPI) -> None:
 
 def _view(archive: Archive, name: str) -> Content:
     return view(archive, find_document(archive, name))
+
+
+def _file(archive: Archive, name: str, sha256: str) -> bytes:
+    ref = file_of(archive, name, sha256)
+    if ref.n_bytes > LARGEST_FILE:
+        raise InputError(f"{ref.name} has {ref.n_bytes} bytes; `lizrcl` exports files above {LARGEST_FILE}")
+    return archive.read_file(ref)
 
 
 def _failed(request: Request, error: Exception) -> Response:

@@ -42,6 +42,14 @@ def test_only_those_who_ask_get_a_worker(services: dict[str, Any]) -> None:
     assert "lizrcl_worker:" in worker["environment"]["LIZRCL_DB_URI"]
 
 
+def test_the_dashboard_has_the_rights_of_a_reader(services: dict[str, Any]) -> None:
+    dashboard = services["dashboard"]
+    assert dashboard["profiles"] == ["dashboard"]
+    assert "lizrcl_reader:" in dashboard["environment"]["LIZRCL_DB_URI"]
+    assert dashboard["ports"] == ["${LIZRCL_DASHBOARD_BIND:-127.0.0.1}:8765:8765"]
+    assert "LIZRCL_DASHBOARD_TOKEN" in dashboard["environment"]
+
+
 def test_the_image_takes_only_what_is_there() -> None:
     """Everything that the Dockerfile copies exists and is let through by .dockerignore."""
     let_through = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]

@@ -51,6 +51,7 @@
       axes: [axis(chart.x, 45), axis(chart.y, 70)],
       series: [{ label: chart.x.label }, ...chart.series.map((s, k) => ({ label: s.label, stroke: colours[k], width: s.points ? 0 : 2, spanGaps: true,
         points: { show: s.points || s.x.length <= 30 && !s.low, size: 7, fill: colours[k] } }))],
+      legend: { live: false },
       hooks: { draw: [bars(chart, colours)] },
     }, data, place);
     new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: 300 })).observe(place);
@@ -85,19 +86,9 @@
     try {
       const data = await fetched(place.dataset.map);
       for (const property of Object.values(data.properties)) property.values = property.values.map((v) => (v === null ? NaN : v));
-      const known = new Map();
-      const names = [...new Set(data.structures.map((s) => s.data))];
-      await Promise.all(names.slice(0, 1).map(async (n) => known.set(n, await fetched(`/structures/${n}/chemiscope`))));
-      const config = { map: "chemiscope-map", structure: "chemiscope-structure", info: "chemiscope-info", maxStructureViewers: 4,
-        loadStructure: (index, structure) => {
-          if (!known.has(structure.data)) { // chemiscope asks for a value, not for a promise
-            const request = new XMLHttpRequest();
-            request.open("GET", `/structures/${structure.data}/chemiscope`, false); request.send();
-            known.set(structure.data, JSON.parse(request.responseText));
-          }
-          return known.get(structure.data);
-        } };
-      const visualizer = await Chemiscope.DefaultVisualizer.load(config, data);
+      const config = { meta: "chemiscope-meta", map: "chemiscope-map", structure: "chemiscope-structure", info: "chemiscope-info",
+        loadStructure: (index, structure) => fetched(`/structures/${structure.data}/chemiscope`) };
+      await Chemiscope.DefaultVisualizer.load(config, data);
       place.dataset.points = data.structures.length;
       place.dataset.ready = "yes";
       status.textContent = "Click a point to see its structure.";
