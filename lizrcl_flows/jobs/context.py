@@ -94,8 +94,19 @@ def work_directory(document_id: str) -> Iterator[Path]:
             continue
         try:
             yield directory
-            shutil.rmtree(directory, ignore_errors=True)
+            _remove(directory)
         finally:
             os.close(descriptor)
         return
     raise RuntimeError(f"a hundred processes hold the work directories of {document_id}")
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory so that a kill on the way leaves nothing that a rerun takes for finished work."""
+    leaving = directory.with_name(f"{directory.name}.leaving")
+    shutil.rmtree(leaving, ignore_errors=True)
+    try:
+        directory.rename(leaving)
+    except OSError:  # a file system that holds open files in place
+        leaving = directory
+    shutil.rmtree(leaving, ignore_errors=True)

@@ -50,3 +50,15 @@ def test_two_processes_never_share_a_directory(tmp_path, monkeypatch):
     other.join()
     with work_directory("mod_1") as directory:
         assert str(directory) == theirs
+
+
+def test_a_removal_that_is_cut_off_leaves_nothing_that_looks_finished(monkeypatch, tmp_path):
+    """The mark of finished work may be deleted last: a kill before would leave the mark without the work."""
+    monkeypatch.setenv("LIZRCL_WORK_DIR", str(tmp_path))
+    removed = []
+    monkeypatch.setattr("shutil.rmtree", lambda path, **_: removed.append(path))
+    with work_directory("mod_0") as directory:
+        (directory / "finished.json").write_text("{}")
+    assert removed
+    with work_directory("mod_0") as again:
+        assert not list(again.iterdir())
