@@ -34,7 +34,7 @@ Content = dict[str, Any]
 Format = Annotated[Literal["html", "json"], Query(description="json: the values of the page")]
 Direction = Annotated[Literal["up", "down"], Query()]
 Turn = Annotated[int | None, Query(ge=0, le=100_000)]
-Kind = Annotated[Literal[tuple(BY_PREFIX)], Query()]  # type: ignore[valid-type]
+Kind = Annotated[str, Query(pattern="^[a-z]{3}$", description="prefix of the ids")]
 Number = Annotated[int, Query(ge=0, le=1_000_000)]
 STATUS_OF_ERRORS = {NotFoundError: 404, InputError: 400, BackendError: 503}
 
@@ -171,7 +171,7 @@ def _add_parts(app: FastAPI) -> None:
         return _answer(request, "step.html", format, step, name, direction)
 
     @app.api_route("/collections/{name}", methods=["GET", "HEAD"])
-    def list_of_documents(  # noqa: PLR0913  the parts of the address
+    def list_of_documents(
         request: Request,
         name: str,
         query: Annotated[str, Query(max_length=2000)] = "",

@@ -9,7 +9,7 @@ TOKEN_LENGTH = 16
 
 @click.group()
 def dashboard() -> None:
-    """The archive in a browser, read-only."""
+    """Show the archive in a browser, read-only."""
 
 
 @dashboard.command()
