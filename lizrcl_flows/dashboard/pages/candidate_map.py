@@ -122,9 +122,10 @@ def _finite(value: float | None) -> float | None:
 
 
 def _settings(properties: dict[str, Any], *, plane: bool) -> dict[str, Any]:
-    across = next(name for name in ("time", "temperature", "atoms", "generation") if name in properties)
-    x, y = ("map 1", "map 2") if plane else (across, "eps")
-    shown = {"x": {"property": x}, "y": {"property": y}, "color": {"property": "eps"}, "symbol": "verdict"}
+    names = [name for name in ("time", "temperature", "atoms", "generation", "verdict number") if name in properties]
+    colour = "eps" if "eps" in properties else names[-1]
+    x, y = ("map 1", "map 2") if plane else (names[0], colour)
+    shown = {"x": {"property": x}, "y": {"property": y}, "color": {"property": colour}, "symbol": "verdict"}
     return {"map": shown, "structure": [{"unitCell": True, "bonds": False, "spaceFilling": False}]}
 
 

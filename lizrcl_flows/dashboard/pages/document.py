@@ -55,7 +55,7 @@ def plain(document: Document, *, arrays: bool = False) -> Content:
 
 
 def document(archive: Archive, document_id: str) -> Content:
-    """Return what is known of a found.
+    """Return what is known of a document.
 
     Raises
     ------

@@ -70,17 +70,15 @@ class Fields:
         if isinstance(value, BaseModel):
             return {"rows": self._parts(value, node)}
         if isinstance(value, Mapping):
-            kept = [
-                {"name": str(key), "unit": "", "meaning": "", **self._shown(item, {})} for key, item in value.items()
-            ]
-            return {"rows": kept[:MOST_ROWS]}
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            if isinstance(value[0], BaseModel):
-                return {"table": self._table(value, node)}
+            bare = {"unit": "", "meaning": ""}
             return {
-                "items": [text(item, DIGITS) for item in value[:MOST_ITEMS]],
-                "more": max(0, len(value) - MOST_ITEMS),
+                "rows": [{"name": str(key), **bare, **self._shown(value[key], {})} for key in list(value)[:MOST_ROWS]]
             }
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            if value and isinstance(value[0], BaseModel):
+                return {"table": self._table(value, node)}
+            more = max(0, len(value) - MOST_ITEMS)
+            return {"items": [text(item, DIGITS) for item in value[:MOST_ITEMS]], "more": more}
         return {"text": text(value, DIGITS)}
 
     def _parts(self, value: BaseModel, node: Node) -> list[dict[str, Any]]:
