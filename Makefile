@@ -4,7 +4,7 @@ BIN := .venv/bin
 KERNEL := $(wildcard lizrcl_flows/nep/src/* lizrcl_flows/gpumd/src/* lizrcl_flows/science/local_order/src/*)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-slow lint bench ci clean
+.PHONY: help setup demo test test-slow test-browser lint bench ci clean
 
 help:          ## show this help
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ test: setup    ## run the test suite
 test-slow: setup  ## run the tests that take longer
 	@$(BIN)/python -m pytest -m slow
 
+test-browser: setup  ## run the tests that look at pages in Chromium
+	@$(BIN)/python -m pytest -m browser
+
 lint: setup    ## ruff, mypy, layer contracts, generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -38,7 +41,7 @@ lint: setup    ## ruff, mypy, layer contracts, generated files
 	@$(BIN)/lizrcl config write --example --check
 
 bench: setup   ## print the benchmarks, each as ratios against a named reference
-	@for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
+	@for program in $(filter-out benchmarks/analysis_%.py,$(wildcard benchmarks/*.py)); do echo "== $$program"; $(BIN)/python $$program || exit 1; done
 
 ci: lint test  ## what CI runs
 
