@@ -45,7 +45,7 @@ OTHERS = {
         "lizrcl-gpumd",
     ),
     *("lizrcl-nep", "make", "mkdir", "module", "mongosh", "mv", "pip", "pmg", "python", "read", "scancel", "source"),
-    *("sbatch", "squeue", "unset", "cp", "tar", "ls", "cat", "cp2k.psmp", "nep", "gpumd", "dot"),
+    *("sbatch", "squeue", "unset", "cp", "tar", "ls", "cat", "cp2k.psmp", "nep", "gpumd", "dot", "openssl"),
 }
 
 PARSE = """
