@@ -49,7 +49,9 @@ def wait_for_running(launchpad, name, worker, timeout=120):
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("stage", ["undisturbed", "train member", "label train", "explore"])
+@pytest.mark.parametrize(
+    "stage", ["undisturbed", pytest.param("train member", marks=pytest.mark.slow), "label train", "explore"]
+)
 def test_a_killed_worker_loses_and_doubles_nothing(workplace, launchpad, stage):
     archive = workplace.archive
     start_campaign(archive, workplace.campaign(**SLOWER).id)

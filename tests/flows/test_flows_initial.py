@@ -125,6 +125,7 @@ def relaxing(workplace):
     return any(workplace.directory.glob("data/work/*/*/*/steps.txt"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_fireworks_makes_the_same_documents_though_its_worker_is_killed_and_the_loop_goes_on(workplace):
     archive = workplace.archive
