@@ -34,6 +34,8 @@ class Query:
         Paths with 1 or -1.
     limit
         Most documents; 0: all.
+    hint
+        Name of the index to go by, where the server is known to choose a slower one.
     """
 
     collection: str
@@ -42,6 +44,7 @@ class Query:
     sort: Sequence[tuple[str, int]] = ()
     skip: int = 0
     limit: int = 0
+    hint: str = ""
 
     def __str__(self) -> str:
         """Return the query as one types it into mongosh."""
@@ -51,7 +54,9 @@ class Query:
             text += f".sort({shown(dict(self.sort))})"
         if self.skip:
             text += f".skip({self.skip})"
-        return text + (f".limit({self.limit})" if self.limit else "")
+        if self.limit:
+            text += f".limit({self.limit})"
+        return text + (f".hint({json.dumps(self.hint)})" if self.hint else "")
 
     def records(self, archive: Archive) -> list[Content]:
         """Return what is found, as plain mappings.
@@ -67,6 +72,7 @@ class Query:
         with backend_errors(archive.uri), _filter_errors(str(self)):
             cursor = archive.connection[self.collection].find(dict(self.criteria), projection)
             cursor = cursor.max_time_ms(LONGEST_MS).skip(self.skip).limit(self.limit)
+            cursor = cursor.hint(self.hint) if self.hint else cursor
             return list(cursor.sort(list(self.sort)) if self.sort else cursor)
 
     def total(self, archive: Archive, most: int = MOST_COUNTED) -> int:

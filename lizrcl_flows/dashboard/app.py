@@ -7,15 +7,17 @@ from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from lizrcl_flows.archive import Archive
 from lizrcl_flows.dashboard.api import add_api
-from lizrcl_flows.dashboard.pages.candidate_map import candidate_map, chemiscope_dataset, chemiscope_structure
+from lizrcl_flows.dashboard.pages.candidate_map import candidate_map, chemiscope_structure, map_data
 from lizrcl_flows.dashboard.pages.document import document, file_of, find_document, listing
 from lizrcl_flows.dashboard.pages.fields import ID
 from lizrcl_flows.dashboard.pages.generation import generation
@@ -24,7 +26,6 @@ from lizrcl_flows.dashboard.pages.overview import home, overview
 from lizrcl_flows.dashboard.pages.production import production
 from lizrcl_flows.dashboard.pages.structures import view
 from lizrcl_flows.dashboard.security import guard
-from lizrcl_flows.documents import BY_PREFIX
 from lizrcl_flows.errors import BackendError, InputError, LizrclError, NotFoundError
 from lizrcl_flows.science.wording import jsonable, number, text
 from lizrcl_flows.settings import Settings
@@ -33,10 +34,24 @@ HERE = Path(__file__).parent
 Content = dict[str, Any]
 Format = Annotated[Literal["html", "json"], Query(description="json: the values of the page")]
 Direction = Annotated[Literal["up", "down"], Query()]
-Turn = Annotated[int | None, Query(ge=0, le=100_000)]
+Turn = Annotated[str, Query(pattern="^(|all|[0-9]{1,5})$", description="index, or all; the last one where absent")]
 Kind = Annotated[str, Query(pattern="^[a-z]{3}$", description="prefix of the ids")]
 Number = Annotated[int, Query(ge=0, le=1_000_000)]
 STATUS_OF_ERRORS = {NotFoundError: 404, InputError: 400, BackendError: 503}
+
+HEADINGS = {
+    "temperature_k": "T (K)",
+    "pressure_gpa": "P (GPa)",
+    "time_fs": "time (fs)",
+    "time_step_fs": "step (fs)",
+    "eps": "eps (eV/A)",
+    "n_atoms": "atoms",
+    "n_frames": "frames",
+}
+"""Headings of columns whose fields have units."""
+
+PATIENCE_S = 4.0
+"""How long a page waits for a database that is away."""
 
 LARGEST_FILE = 64 * 1024**2
 """Bytes of a file that is sent: it passes through memory."""
@@ -46,7 +61,7 @@ class Reader:
     """The archive, opened read-only when it is first asked for and anew after it was away."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.settings = settings.model_copy(update={"db_timeout_s": min(settings.db_timeout_s, PATIENCE_S)})
         self._archive: Archive | None = None
         self._lock = Lock()
 
@@ -91,6 +106,7 @@ def create_app(settings: Settings, token: str | None = None) -> FastAPI:
     async def guarded(request: Request, call_next: Any) -> Response:
         return await guard(request, call_next, token)
 
+    app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
     app.add_middleware(BaseHTTPMiddleware, dispatch=guarded)
     for kind in (LizrclError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _failed)
@@ -99,17 +115,27 @@ def create_app(settings: Settings, token: str | None = None) -> FastAPI:
 
 
 def _templates() -> Jinja2Templates:
-    from markupsafe import Markup, escape
-
-    def linked(value: Any) -> Markup:
-        """Return a value with the ids in it as links."""
-        return Markup(ID.sub(r'<a class="id" href="/documents/\g<0>">\g<0></a>', str(escape(value))))
-
     templates = Jinja2Templates(directory=HERE / "templates")
-    kinds = {prefix: kind.__name__.lower() for prefix, kind in BY_PREFIX.items()}
-    templates.env.filters |= {"text": text, "number": number, "linked": linked, "plain": jsonable}
-    templates.env.globals |= {"kinds": kinds}
+    templates.env.trim_blocks = templates.env.lstrip_blocks = True
+    templates.env.filters |= {
+        "text": text,
+        "number": number,
+        "linked": _linked,
+        "plain": jsonable,
+        "thousandth": lambda value: None if value is None else 1000 * value,  # eV as meV
+    }
+    templates.env.globals |= {"headings": HEADINGS, "json_of": _json_of}
     return templates
+
+
+def _linked(value: Any) -> Markup:
+    """Return a value with the ids in it as links."""
+    return Markup(ID.sub(r'<a class="id" href="/documents/\g<0>">\g<0></a>', str(escape(value))))
+
+
+def _json_of(request: Request) -> str:
+    """Return the address of the JSON form of a page."""
+    return str(request.url.include_query_params(format="json").replace(scheme="", netloc=""))
 
 
 def _answer(request: Request, template: str, form: str, page: Callable[..., Content], *arguments: Any) -> Response:
@@ -132,7 +158,7 @@ def _add_pages(app: FastAPI) -> None:
         return _answer(request, "campaign.html", format, overview, name)
 
     @app.api_route("/campaigns/{name}/map", methods=["GET", "HEAD"])
-    def map_page(request: Request, name: str, generation: Turn = None, format: Format = "html") -> Response:  # noqa: A002
+    def map_page(request: Request, name: str, generation: Turn = "", format: Format = "html") -> Response:  # noqa: A002
         return _answer(request, "map.html", format, candidate_map, name, generation)
 
     @app.api_route("/generations/{name}", methods=["GET", "HEAD"])
@@ -192,9 +218,8 @@ def _add_parts(app: FastAPI) -> None:
         return Response(content, media_type="application/octet-stream", headers=headers)
 
     @app.api_route("/campaigns/{name}/map/data", methods=["GET", "HEAD"])
-    def map_data(request: Request, name: str, generation: Turn = None) -> Response:
-        content = request.app.state.reader.read(candidate_map, name, generation)
-        return JSONResponse(jsonable(chemiscope_dataset(content)))
+    def data_of_map(request: Request, name: str, generation: Turn = "") -> Response:
+        return JSONResponse(jsonable(request.app.state.reader.read(map_data, name, generation)))
 
     @app.api_route("/structures/{name}/chemiscope", methods=["GET", "HEAD"])
     def map_structure(request: Request, name: str) -> Response:
@@ -208,7 +233,9 @@ def _view(archive: Archive, name: str) -> Content:
 def _file(archive: Archive, name: str, sha256: str) -> bytes:
     ref = file_of(archive, name, sha256)
     if ref.n_bytes > LARGEST_FILE:
-        raise InputError(f"{ref.name} has {ref.n_bytes} bytes; `lizrcl` exports files above {LARGEST_FILE}")
+        raise InputError(
+            f"{ref.name} has {ref.n_bytes} bytes, more than the {LARGEST_FILE} sent here: use `lizrcl ... export`"
+        )
     return archive.read_file(ref)
 
 

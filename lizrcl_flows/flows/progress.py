@@ -202,6 +202,7 @@ def holdout_errors(archive: "Archive", evaluation_id: str | None) -> tuple[float
 
     if evaluation_id is None:
         return None, None
-    evaluation = archive.get(Evaluation, evaluation_id)
-    whole = next((group for group in evaluation.groups if group.group == "all"), None)
-    return (whole.rmse_force, whole.rmse_energy) if whole else (None, None)
+    found = archive.find_records(Evaluation, {"_id": evaluation_id}, fields=["groups"])  # without what was predicted
+    groups = (group for record in found for group in record["groups"])
+    whole = next((group for group in groups if group["group"] == "all"), None)
+    return (whole["rmse_force"], whole["rmse_energy"]) if whole else (None, None)

@@ -75,7 +75,7 @@ def test_generation_is_found_by_the_beginning_of_its_id(sample) -> None:
 
 def test_map_is_what_chemiscope_reads(sample) -> None:
     page = candidate_map(sample.archive, "shown")
-    assert (page["generation"], page["generations"], page["n"]) == (2, [0, 1, 2], 20)
+    assert (page["generation"], page["generations"], page["n"]) == ("2", ["0", "1", "2"], 20)
     assert not page["has_plane"]
     data = chemiscope_dataset(page)
     n = len(data["structures"])
@@ -92,7 +92,7 @@ def test_map_is_what_chemiscope_reads(sample) -> None:
 
 
 def test_map_of_the_first_pool_has_its_plane(sample) -> None:
-    page = candidate_map(sample.archive, "shown", 0)
+    page = candidate_map(sample.archive, "shown", "0")
     data = chemiscope_dataset(page)
     assert page["has_plane"]
     assert data["settings"]["map"]["x"] == {"property": "map 1"}
@@ -100,8 +100,19 @@ def test_map_of_the_first_pool_has_its_plane(sample) -> None:
     assert data["settings"]["map"]["color"]["property"] in data["properties"]  # no eps in generation 0
 
 
+def test_map_of_all_generations_has_them_all(sample) -> None:
+    page = candidate_map(sample.archive, "shown", "all", 100)
+    assert page["n"] == len(page["candidates"]) == 60
+    verdicts = [record["verdict"] for record in page["candidates"]]
+    assert verdicts[:18] == ["selected"] * 18
+    assert {record["generation"] for record in page["candidates"]} == {0, 1, 2}
+    data = chemiscope_dataset(page)
+    assert None in data["properties"]["map 1"]["values"]  # only the pool of generation 0 has places
+    assert len(candidate_map(sample.archive, "shown", "all", 10)["candidates"]) == 10
+
+
 def test_map_of_no_candidates_is_empty(sample) -> None:
-    data = chemiscope_dataset(candidate_map(sample.archive, "shown", 77))
+    data = chemiscope_dataset(candidate_map(sample.archive, "shown", "77"))
     assert data["structures"] == data["ids"] == []
 
 
@@ -133,7 +144,11 @@ def test_document_fields_carry_the_units_of_the_model(sample) -> None:
 def test_nested_parts_and_lists_of_parts_have_units(sample) -> None:
     rows = {row["name"]: row for row in document(sample.archive, sample.ids["generation 1"])["fields"]}
     assert "eps_max (eV/A)" in rows["ledger"]["table"]["header"]
-    assert "wall_s (s)" in rows["timings"]["table"]["header"]
+    assert [(row["name"], row["unit"], row["text"]) for row in rows["timings"]["rows"]] == [  # one part alone
+        ("stage", "", "label"),
+        ("wall_s", "s", "80"),
+        ("core_hours", "h", "0.02"),
+    ]
     assert rows["convergence"]["rows"][0]["name"] == "n_frames_in_target"
     spec = {row["name"]: row for row in document(sample.archive, sample.ids["campaign"])["fields"]}["spec"]
     screening = next(row for row in spec["rows"] if row["name"] == "screening")

@@ -12,6 +12,12 @@ from lizrcl_flows.flows.campaigns import find_campaign
 MOST_POINTS = 2000
 """Points of one map: each carries a structure that may be opened."""
 
+MOST_LISTED = 50
+"""Candidates that are listed beside the map."""
+
+ALL = "all"
+"""All generations on one map."""
+
 _FIELDS = (
     *("structure", "verdict", "reason", "generation", "phase", "temperature_k", "pressure_gpa", "time_fs"),
     *("eps", "score", "map_xy", "n_atoms", "formula", "control"),
@@ -30,13 +36,15 @@ _WORDS = {"verdict": "verdict", "phase": "phase", "region": "region", "reason": 
 _NONE = "none"
 
 
-def candidate_map(archive: Archive, name: str, generation: int | None = None) -> dict[str, Any]:
-    """Return the candidates of one generation of a campaign: what was selected, and the rest by eps.
+def candidate_map(archive: Archive, name: str, generation: str = "", most: int = MOST_LISTED) -> dict[str, Any]:
+    """Return candidates of a campaign: what was selected first, then the rest by eps.
 
     Parameters
     ----------
     generation
-        Its index; the last one with candidates where absent.
+        Index of one generation, or "all"; '' means the last one that has candidates.
+    most
+        Candidates to return.
 
     Raises
     ------
@@ -45,19 +53,10 @@ def candidate_map(archive: Archive, name: str, generation: int | None = None) ->
     """
     campaign = find_campaign(archive, name)
     offered = Distinct("candidates", {"campaign": campaign.name}, "generation").values(archive)
-    chosen = generation if generation is not None else max(offered, default=0)
-    place = {"campaign": campaign.name, "generation": chosen}
-    first = Query("candidates", {**place, "verdict": "selected"}, _FIELDS, (("eps", -1),), limit=MOST_POINTS)
-    records = first.records(archive)
-    rest = Query(
-        "candidates",
-        {**place, "verdict": {"$ne": "selected"}},
-        _FIELDS,
-        (("eps", -1),),
-        limit=max(1, MOST_POINTS - len(records)),
-    )
-    records = (records + rest.records(archive))[:MOST_POINTS]
-    verdicts = Counts("candidates", place, ("verdict",))
+    chosen = generation or str(max(offered, default=0))
+    selected, others = _choices(campaign.name, chosen, most)
+    records = (selected.records(archive) + others.records(archive))[:most]
+    verdicts = Counts("candidates", _place(campaign.name, chosen), ("verdict",))
     counts = verdicts.rows(archive)
     regions = _regions(archive, records)
     for record in records:
@@ -66,14 +65,33 @@ def candidate_map(archive: Archive, name: str, generation: int | None = None) ->
         "name": campaign.name,
         "id": campaign.id,
         "generation": chosen,
-        "generations": offered,
+        "generations": [str(index) for index in offered],
         "n": sum(row["n"] for row in counts),
         "most": MOST_POINTS,
         "verdicts": counts,
         "candidates": records,
         "has_plane": bool(records) and all(record["map_xy"] for record in records),
-        "queries": {"candidates": f"{first}\n{rest}", "verdicts": str(verdicts)},
+        "queries": {"selected": str(selected), "others": str(others), "verdicts": str(verdicts)},
     }
+
+
+def _choices(campaign: str, generation: str, most: int) -> tuple[Query, Query]:
+    """Return what finds the selected candidates and the others, by eps; the server would choose slower indexes."""
+    place = _place(campaign, generation)
+    hints = ("verdict_generation", "eps") if generation == ALL else ("campaign_generation", "campaign_generation")
+    by_eps = (("eps", -1),)
+    selected = Query("candidates", {**place, "verdict": "selected"}, _FIELDS, by_eps, limit=most, hint=hints[0])
+    others = Query("candidates", {**place, "verdict": {"$ne": "selected"}}, _FIELDS, by_eps, limit=most, hint=hints[1])
+    return selected, others
+
+
+def _place(campaign: str, generation: str) -> dict[str, Any]:
+    return {"campaign": campaign} | ({} if generation == ALL else {"generation": int(generation)})
+
+
+def map_data(archive: Archive, name: str, generation: str = "") -> dict[str, Any]:
+    """Return the map as chemiscope reads it; see `candidate_map` and `chemiscope_dataset`."""
+    return chemiscope_dataset(candidate_map(archive, name, generation, MOST_POINTS))
 
 
 def _regions(archive: Archive, records: list[dict[str, Any]]) -> dict[str, str | None]:

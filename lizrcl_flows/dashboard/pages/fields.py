@@ -76,10 +76,12 @@ class Fields:
             }
         if isinstance(value, Sequence) and not isinstance(value, str):
             if value and isinstance(value[0], BaseModel):
-                return {"table": self._table(value, node)}
+                inner = self._resolved(node).get("items", {})
+                alone = len(value) == 1 and not isinstance(value[0], FileRef)
+                return {"rows": self._parts(value[0], inner)} if alone else {"table": self._table(value, node)}
             more = max(0, len(value) - MOST_ITEMS)
-            return {"items": [text(item, DIGITS) for item in value[:MOST_ITEMS]], "more": more}
-        return {"text": text(value, DIGITS)}
+            return {"items": [exact(item) for item in value[:MOST_ITEMS]], "more": more}
+        return {"text": exact(value)}
 
     def _parts(self, value: BaseModel, node: Node) -> list[dict[str, Any]]:
         found = (self.row(name, getattr(value, name), node) for name in type(value).model_fields)
@@ -116,6 +118,15 @@ class Fields:
                 found: Node = self.schema["$defs"][choice["$ref"].rsplit("/", 1)[-1]]
                 return found
         return next((choice for choice in node.get("anyOf", ()) if choice.get("type") in ("array", "object")), node)
+
+
+def exact(value: Any) -> str:
+    """Return a value as text, numbers with all digits that mean something."""
+    if isinstance(value, float):
+        return f"{value:.{DIGITS}g}"
+    if isinstance(value, list | tuple) and value:
+        return ", ".join(exact(item) for item in value)
+    return text(value)
 
 
 def _cell(value: Any) -> str:

@@ -88,5 +88,6 @@ def branch(archive: Archive, document_id: str, direction: Direction, kind: str, 
         "kind_name": kind_name(kind),
         "n": n,
         "next": page + 1 if (page + 1) * PAGE < n else None,
+        "left": max(0, n - (page + 1) * PAGE),
         "members": [{"id": name, "summary": told.get(name, "")} for name in names],
     }
