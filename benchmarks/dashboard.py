@@ -104,6 +104,7 @@ def extended(archive: Archive, ids: dict[str, str]) -> None:
 def addresses(ids: dict[str, str]) -> Iterator[str]:
     """Yield every page, and what pages ask for."""
     yield from ("/", "/campaigns/shown", "/campaigns/shown/map", "/campaigns/shown/map/data", "/production/shown")
+    yield from ("/campaigns/shown/map?generation=all", "/campaigns/shown/map/data?generation=all")
     yield f"/generations/{ids['late generation']}"
     yield from (f"/documents/{ids[name]}" for name in ("late label", "long dataset", "campaign", "evaluation"))
     yield f"/documents/{ids['late label']}/view"

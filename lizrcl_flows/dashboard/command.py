@@ -25,11 +25,17 @@ def serve(host: str, port: int, token: str | None) -> None:
     import uvicorn
 
     from lizrcl_flows.dashboard.app import create_app
+    from lizrcl_flows.dashboard.pages.overview import home
+    from lizrcl_flows.errors import BackendError
     from lizrcl_flows.settings import load_settings
 
     check_token(host, token)
     app = create_app(load_settings(), token or None)
     listening = listen(host, port)
+    try:
+        app.state.reader.read(home)  # the first page is then as fast as the next
+    except BackendError as error:
+        click.echo(f"pages will say so until it answers: {error}", err=True)
     place, number = listening.getsockname()[:2]
     shown = f"[{place}]" if ":" in place else place
     click.echo(f"http://{shown}:{number}/{'?token=...' if token else ''}  (Ctrl-C ends it)", err=True)
