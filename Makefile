@@ -20,7 +20,7 @@ setup: .venv/installed  ## create .venv with every dependency and build the kern
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
-demo: setup    ## run a real active-learning campaign on this machine (about four minutes on two cores)
+demo: setup    ## run a real active-learning campaign on this machine (six to ten minutes on two cores)
 	@$(BIN)/lizrcl demo
 
 test: setup    ## run the test suite
