@@ -9,6 +9,9 @@ from lizrcl_flows.archive.lineage import DATASET, Direction
 from lizrcl_flows.documents import BY_PREFIX, Label
 from lizrcl_flows.errors import NotFoundError
 
+MOST_COUNTED = 20_000
+"""Documents of a family that are counted: a level of theory has all labels below it."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -19,7 +22,7 @@ class Family:
     kind
         Prefix of their ids.
     n
-        How many there are.
+        How many there are, counted up to `MOST_COUNTED`.
     query
         What finds them.
     """
@@ -27,6 +30,11 @@ class Family:
     kind: str
     n: int
     query: str
+
+    @property
+    def more(self) -> bool:
+        """Whether there may be more than were counted."""
+        return self.n >= MOST_COUNTED
 
 
 def node(archive: Archive, document_id: str) -> dict[str, Any]:
@@ -56,7 +64,7 @@ def families(archive: Archive, document_id: str, direction: Direction) -> list[F
     found = node(archive, document_id)
     if direction == "down":
         queries = {kind: _below(document_id, kind) for kind in BY_PREFIX}
-        counts = {kind: query.total(archive) for kind, query in queries.items()}
+        counts = {kind: query.total(archive, MOST_COUNTED) for kind, query in queries.items()}
         return [Family(kind, n, str(queries[kind])) for kind, n in counts.items() if n]
     query = str(Query("lineage", {"_id": document_id}, ("parents",)))
     by_kind: dict[str, int] = {}
@@ -67,8 +75,8 @@ def families(archive: Archive, document_id: str, direction: Direction) -> list[F
 
 def members(
     archive: Archive, document_id: str, direction: Direction, kind: str, page: tuple[int, int]
-) -> tuple[list[str], int]:
-    """Return some of the ids of a family, in a fixed order, and how many there are.
+) -> tuple[list[str], bool]:
+    """Return some of the ids of a family, in a fixed order, and whether there are more.
 
     Parameters
     ----------
@@ -83,10 +91,10 @@ def members(
     skip, limit = page
     found = node(archive, document_id)
     if direction == "down":
-        query = _below(document_id, kind, skip, limit)
-        return [record["_id"] for record in query.records(archive)], query.total(archive)
+        records = _below(document_id, kind, skip, limit + 1).records(archive)
+        return [record["_id"] for record in records[:limit]], len(records) > limit
     names = [name for name in _above(archive, found) if name.startswith(f"{kind}_")]
-    return names[skip : skip + limit], len(names)
+    return names[skip : skip + limit], len(names) > skip + limit
 
 
 def _above(archive: Archive, found: dict[str, Any]) -> list[str]:

@@ -49,6 +49,7 @@ _EXTRA: dict[str, tuple[tuple[str, ...], ...]] = {
         ("formula",),
         ("eps",),
         ("verdict", "generation"),
+        ("campaign", "verdict", "eps"),
         ("trajectory",),
         ("structure",),
     ),

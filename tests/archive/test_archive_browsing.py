@@ -51,16 +51,25 @@ def test_families_are_counted_by_kind_and_listed_page_by_page(archive, world, ma
     assert [(family.kind, family.n) for family in families(archive, level.id, "down")] == [("lab", 6)]
     ordered = sorted(label.id for label in labels)
     found = [members(archive, level.id, "down", "lab", (skip, 4)) for skip in (0, 4, 8)]
-    assert found == [(ordered[:4], 6), (ordered[4:], 6), ([], 6)]
+    assert found == [(ordered[:4], True), (ordered[4:], False), ([], False)]
     structures = [make.structure() for _ in range(3)]
     more = [make.label(structure, level) for structure in structures]
     extended = make.dataset(more, dataset, labels)
     archive.put_many([*structures, *more, extended])
     above = families(archive, extended.id, "up")
     assert [(family.kind, family.n) for family in above] == [("dat", 1), ("lab", 9)]
-    names, n = members(archive, extended.id, "up", "lab", (0, 100))
+    names, go_on = members(archive, extended.id, "up", "lab", (0, 100))
     assert names == [label.id for label in (*labels, *more)]  # in the order of the whole chain
-    assert n == 9
+    assert not go_on
+    assert members(archive, extended.id, "up", "lab", (0, 8))[1]
+
+
+def test_a_large_family_is_counted_up_to_a_bound(archive, world, monkeypatch) -> None:
+    (level,) = world["lev"]
+    assert not families(archive, level.id, "down")[0].more
+    monkeypatch.setattr("lizrcl_flows.archive.families.MOST_COUNTED", 4)
+    (family,) = families(archive, level.id, "down")
+    assert (family.n, family.more) == (4, True)
 
 
 def test_families_of_nothing_are_not_found(archive) -> None:

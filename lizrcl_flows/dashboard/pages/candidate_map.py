@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from lizrcl_flows.archive import Archive
-from lizrcl_flows.archive.browsing import Counts, Distinct, Query
+from lizrcl_flows.archive.browsing import Distinct, Query
 from lizrcl_flows.dashboard.pages.structures import symbols_of
 from lizrcl_flows.documents import Structure
 from lizrcl_flows.flows.campaigns import find_campaign
@@ -15,6 +15,7 @@ MOST_POINTS = 2000
 MOST_LISTED = 50
 """Candidates that are listed beside the map."""
 
+VERDICTS = ("selected", "spare", "rejected")
 ALL = "all"
 """All generations on one map."""
 
@@ -54,10 +55,14 @@ def candidate_map(archive: Archive, name: str, generation: str = "", most: int =
     campaign = find_campaign(archive, name)
     offered = Distinct("candidates", {"campaign": campaign.name}, "generation").values(archive)
     chosen = generation or str(max(offered, default=0))
-    selected, others = _choices(campaign.name, chosen, most)
+    place: dict[str, Any] = {"campaign": campaign.name}
+    if chosen != ALL:
+        place["generation"] = int(chosen)
+    counted = {word: Query("candidates", {**place, "verdict": word}) for word in VERDICTS}
+    counts = {word: query.total(archive) for word, query in counted.items()}
+    selected = _by_eps({**place, "verdict": VERDICTS[0]}, most)
+    others = _by_eps({**place, "verdict": {"$in": list(VERDICTS[1:])}}, max(1, most - counts[VERDICTS[0]]))
     records = (selected.records(archive) + others.records(archive))[:most]
-    verdicts = Counts("candidates", _place(campaign.name, chosen), ("verdict",))
-    counts = verdicts.rows(archive)
     regions = _regions(archive, records)
     for record in records:
         record["region"] = regions.get(record["structure"])
@@ -66,27 +71,19 @@ def candidate_map(archive: Archive, name: str, generation: str = "", most: int =
         "id": campaign.id,
         "generation": chosen,
         "generations": [str(index) for index in offered],
-        "n": sum(row["n"] for row in counts),
+        "n": sum(counts.values()),
         "most": MOST_POINTS,
-        "verdicts": counts,
+        "verdicts": [{"verdict": word, "n": n} for word, n in counts.items() if n],
         "candidates": records,
         "has_plane": bool(records) and all(record["map_xy"] for record in records),
-        "queries": {"selected": str(selected), "others": str(others), "verdicts": str(verdicts)},
+        "queries": {"selected": str(selected), "others": str(others)},
     }
 
 
-def _choices(campaign: str, generation: str, most: int) -> tuple[Query, Query]:
-    """Return what finds the selected candidates and the others, by eps; the server would choose slower indexes."""
-    place = _place(campaign, generation)
-    hints = ("verdict_generation", "eps") if generation == ALL else ("campaign_generation", "campaign_generation")
-    by_eps = (("eps", -1),)
-    selected = Query("candidates", {**place, "verdict": "selected"}, _FIELDS, by_eps, limit=most, hint=hints[0])
-    others = Query("candidates", {**place, "verdict": {"$ne": "selected"}}, _FIELDS, by_eps, limit=most, hint=hints[1])
-    return selected, others
-
-
-def _place(campaign: str, generation: str) -> dict[str, Any]:
-    return {"campaign": campaign} | ({} if generation == ALL else {"generation": int(generation)})
+def _by_eps(criteria: dict[str, Any], most: int) -> Query:
+    # the server would walk along the eps of all campaigns to find those of one generation
+    hint = "campaign_generation" if "generation" in criteria else ""
+    return Query("candidates", criteria, _FIELDS, (("eps", -1),), limit=most, hint=hint)
 
 
 def map_data(archive: Archive, name: str, generation: str = "") -> dict[str, Any]:

@@ -57,7 +57,8 @@ def step(archive: Archive, document_id: str, direction: Direction) -> dict[str, 
     lines = []
     for family in families(archive, document_id, direction):
         name = kind_name(family.kind)
-        line: dict[str, Any] = {"kind": family.kind, "n": family.n, "name": name if family.n == 1 else plural(name)}
+        line: dict[str, Any] = {"kind": family.kind, "n": family.n, "more": family.more}
+        line["name"] = name if family.n == 1 else plural(name)
         if family.n <= FEW:
             line |= branch(archive, document_id, direction, family.kind)
         lines.append(line)
@@ -79,15 +80,13 @@ def branch(archive: Archive, document_id: str, direction: Direction, kind: str, 
     """
     if kind not in BY_PREFIX:
         raise InputError(f"kind: '{kind}' is none; there are {', '.join(BY_PREFIX)}")
-    names, n = members(archive, document_id, direction, kind, (page * PAGE, PAGE))
+    names, more = members(archive, document_id, direction, kind, (page * PAGE, PAGE))
     told = details(archive, names)
     return {
         "id": document_id,
         "direction": direction,
         "kind": kind,
         "kind_name": kind_name(kind),
-        "n": n,
-        "next": page + 1 if (page + 1) * PAGE < n else None,
-        "left": max(0, n - (page + 1) * PAGE),
+        "next": page + 1 if more else None,
         "members": [{"id": name, "summary": told.get(name, "")} for name in names],
     }
