@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from bson import encode
+from bson.errors import BSONError
+
 from lizrcl_flows.documents import Document
 from lizrcl_flows.errors import InputError, NotFoundError
 
@@ -91,14 +94,26 @@ def checked_filter(kind: type[Document], criteria: Mapping[str, Any]) -> dict[st
     Raises
     ------
     InputError
-        If it names an operator that is not in `OPERATORS`, or no field of the document.
+        If it names an operator that is not in `OPERATORS`, no field of the document, or holds what MongoDB cannot.
     """
+    checked = _compared(kind, criteria)
+    try:
+        encode(checked)
+    except (BSONError, OverflowError, UnicodeError) as error:
+        shown = ascii(dict(criteria))
+        raise InputError(
+            f"filter {shown[:200]} is not accepted: whole numbers of at most 64 bits and plain text are ({error})"
+        ) from None
+    return checked
+
+
+def _compared(kind: type[Document], criteria: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for key, value in criteria.items():
         if key in ("$and", "$or", "$nor"):
             if not isinstance(value, list) or not all(isinstance(part, Mapping) for part in value):
                 raise InputError(f"{key} takes a list of filters, got {value!r}")
-            checked[key] = [checked_filter(kind, part) for part in value]
+            checked[key] = [_compared(kind, part) for part in value]
         elif key.startswith("$"):
             raise InputError(_refused(key))
         else:

@@ -2,12 +2,15 @@
 
 import hashlib
 import hmac
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
+
+log = logging.getLogger(__name__)
 
 COOKIE = "lizrcl_dashboard"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -42,7 +45,11 @@ async def guard(request: Request, call_next: Next, token: str | None) -> Respons
     token
         What a reader must show; None: everyone may read who calls this machine by a name of its own.
     """
-    answer = _refusal(request, token) or await call_next(request)
+    try:
+        answer = _refusal(request, token) or await call_next(request)
+    except Exception:  # an answer to what nobody foresaw is protected as well
+        log.exception("page failed path=%s", request.url.path)
+        answer = PlainTextResponse("This page failed; the log of the dashboard says where.", 500)
     static = request.url.path.startswith("/static/")
     answer.headers["Content-Security-Policy"] = policy(request.url.path)
     answer.headers["X-Content-Type-Options"] = "nosniff"

@@ -147,3 +147,10 @@ def test_temperature_pressure_and_cost_of_labels(filled) -> None:
     assert [(row["cost"], row["n"], row["core_hours"]) for row in rows] == [("0", 7, 0.0), ("0.1 - 1", 1, 0.25)]
     (row,) = label_statistics(archive, ["engine"], {"core_hours": {"$gt": 0}})
     assert (row["engine"], row["n"]) == ("ase", 1)
+
+
+@pytest.mark.parametrize("given", [{"n_atoms": 10**30}, {"n_atoms.\0": 1}, {"formula": "\ud800"}])
+def test_what_the_database_cannot_hold_is_refused_in_one_sentence(given: dict) -> None:
+    with pytest.raises(InputError, match="is not accepted") as caught:
+        checked_filter(Label, given)
+    str(caught.value).encode()  # it can be printed

@@ -140,3 +140,16 @@ def test_a_port_that_is_taken_is_told() -> None:
             listen("127.0.0.1", port)
     with pytest.raises(InputError, match="--host"):
         listen("no.such.host.invalid", 0)
+
+
+def test_an_answer_to_what_nobody_foresaw_is_protected_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    client = client_of(None)
+    monkeypatch.setattr("lizrcl_flows.dashboard.security._is_own_name", broken)
+    answer = client.get("http://127.0.0.1/")
+    assert answer.status_code == 500
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "Traceback" not in answer.text
