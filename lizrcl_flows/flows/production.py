@@ -44,7 +44,7 @@ class ProductionMaker(Maker):
         turn
             Name of the turn; a later one names the committee that drives its runs.
         """
-        jobs, measured, runs = [], [], []
+        jobs, measured, analysed, runs = [], [], [], []
         committee = committee_of_turn(turn)
         for number, (run, temperature_k, member) in enumerate(ProductionSpec.driven_runs(campaign.current.production)):
             place = f"{run.phase} {temperature_k:g} K" + (f" by member {member}" if run.members > 1 else "")
@@ -57,8 +57,9 @@ class ProductionMaker(Maker):
             )
             jobs.extend([md, diffusion, analysis])
             measured.append(diffusion.output)
+            analysed.append(analysis.output)
             runs.append(md.output)
         law = in_category(fit_arrhenius(campaign.id, list(measured)), "cpu", "fit Arrhenius laws")
-        closing = close_production(campaign.id, [*measured, law.output], closing_maker, turn, runs)
+        closing = close_production(campaign.id, [*measured, law.output], closing_maker, turn, runs, analysed)
         close = in_category(closing, "cpu", "close production")
         return Flow([*jobs, law, close], name=f"{campaign.name} {turn}")

@@ -74,12 +74,18 @@ def close_production(
     maker: TurnMaker,
     turn: str = PRODUCTION,
     trajectories: Sequence[str] = (),
+    analyses: Sequence[list[str]] = (),
 ) -> dict[str, Any]:
-    """Mark a production as done, with the committees that drove its runs; the campaign is complete."""
+    """Mark a production as done, with the committees that drove its runs; the campaign is complete.
+
+    It waits for the analyses as well: who sees a complete campaign may stop its workers.
+    """
     with open_archive() as archive:
         committees = sorted({str(run.committee) for run in archive.get_many(Trajectory, tuple(trajectories))})
         measured = [name for group in transports for name in group]
-        told = {"committees": committees} if committees else {}
+        told: dict[str, Any] = {"committees": committees} if committees else {}
+        if analyses:
+            told["analyses"] = [name for group in analyses for name in group]
         archive.mark(turn_id(campaign_id, turn), "closed", transports=measured, **told)
         return _go_on(archive, campaign_id, maker)
 

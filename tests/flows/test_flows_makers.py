@@ -73,3 +73,13 @@ def test_launchpad_files_are_the_same_every_time(tmp_path):
     (tmp_path / names[0]).write_text("{}")
     assert write_launchpad_files(tmp_path, check=True) == [tmp_path / names[0]]
     assert (tmp_path / names[0]).read_text() == "{}"
+
+
+def test_production_is_closed_when_every_run_is_measured_and_analysed(campaign):
+    """Whoever sees a complete campaign may stop its workers, as the demo does."""
+    flow = CampaignMaker.from_spec(campaign.spec).make_turn(campaign, "production")
+    names = {job.uuid: job.name for job, _ in flow.iterflow()}
+    closing = next(job for job, _ in flow.iterflow() if job.name == "close production")
+    awaited = {names[uuid] for uuid in closing.input_uuids}
+    assert {name for name in names.values() if name.startswith(("produce", "diffusion", "analyse", "fit"))} == awaited
+    assert any(name.startswith("analyse") for name in awaited)
